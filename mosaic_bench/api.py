@@ -1,0 +1,146 @@
+"""The contract between an algorithm and the harness: all that an algorithm's file imports."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from mosaic_bench.errors import Unsupported
+from mosaic_bench.fed.client_data import ClientData, PrivacyError
+from mosaic_bench.fed.federation import Federation
+from mosaic_bench.fed.local_training import Batch, cross_entropy
+from mosaic_bench.fed.random import Random
+from mosaic_bench.fed.task import Task
+from mosaic_bench.fed.update import Received, Update, Updates
+
+__all__ = [
+    "ALGORITHMS",
+    "Algorithm",
+    "Batch",
+    "ClientData",
+    "Federation",
+    "Hyperparameters",
+    "Predictor",
+    "PrivacyError",
+    "Random",
+    "Received",
+    "Task",
+    "Unsupported",
+    "Update",
+    "Updates",
+    "cross_entropy",
+    "parameter",
+    "register",
+]
+
+Predictor = nn.Module | Callable[[Tensor], Tensor]
+"""Maps images, float32 (b, C, H, W), to logits (b, classes)."""
+
+ALGORITHMS: dict[str, type[Algorithm]] = {}
+"""Registered algorithms by name."""
+
+A = TypeVar("A", bound="type[Algorithm]")
+M = TypeVar("M", bound=nn.Module)
+
+
+class Hyperparameters(BaseModel):
+    """Typed, validated, immutable hyper-parameters of one algorithm."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def parameter(default: Any, *, unit: str, source: str, **limits: Any) -> Any:
+    """Declare one hyper-parameter with its default, unit, the source of the default, and limits (``ge``, ``gt``, ...)."""
+    return Field(default, json_schema_extra={"unit": unit, "source": source}, **limits)
+
+
+class Algorithm(ABC):
+    """One federated-learning method.
+
+    What the method keeps between steps stands in attributes of ``self``: modules and optimisers made in ``setup`` (or
+    later through ``self.module``), tensors, and plain Python values or containers of them. The harness saves and
+    restores exactly these, so a method has no code for checkpoints.
+
+    Attributes:
+        name, paper, title, version, extension: set by ``register``.
+        reveals: kinds of things that clients upload beside model weights.
+        fed: the services of the harness.
+        params: the method's hyper-parameters.
+    """
+
+    name: ClassVar[str]
+    paper: ClassVar[str]
+    title: ClassVar[str]
+    version: ClassVar[int]
+    extension: ClassVar[bool]
+    reveals: ClassVar[frozenset[str]] = frozenset()
+
+    class Params(Hyperparameters):
+        """No hyper-parameters beyond the suite's."""
+
+    server: Any
+
+    def __init__(self, fed: Federation, params: Hyperparameters) -> None:
+        self.fed = fed
+        self.params: Any = params
+        self._made_later: set[str] = set()
+        self._awaiting: dict[str, Any] = {}  # restored states of modules that self.module has yet to make
+
+    @property
+    def steps(self) -> int:
+        """Steps in all: the suite's communication rounds, unless the method counts otherwise."""
+        return self.fed.rounds
+
+    @abstractmethod
+    def setup(self) -> None:
+        """Make models and optimisers. May raise ``Unsupported`` with one sentence."""
+
+    @abstractmethod
+    def step(self, t: int) -> None:
+        """Do step ``t`` (from 0): a communication round, or one server epoch of a one-shot method."""
+
+    def predictors(self) -> Mapping[str, Predictor]:
+        """Return what is evaluated, by name. The headline metric names one of them."""
+        return {"server": self.server}
+
+    def module(self, name: str, factory: Callable[[], M]) -> M:
+        """Return ``self.NAME``, building it on first use: for modules that ``setup`` cannot make yet."""
+        if not hasattr(self, name):
+            module = self.fed.module(name, factory)
+            if name in self._awaiting:
+                module.load_state_dict(self._awaiting.pop(name))
+            setattr(self, name, module)
+            self._made_later.add(name)
+        return getattr(self, name)  # type: ignore[no-any-return]
+
+
+def register(
+    name: str, *, paper: str, title: str | None = None, version: int = 1, extension: bool = False
+) -> Callable[[A], A]:
+    """Make an algorithm known by ``name``.
+
+    Args:
+        name: what suites call it.
+        paper: authors, venue and year.
+        title: what tables call it; the name when not given.
+        version: raise it when a default changes, so that old results are not taken for new ones.
+        extension: departs from the paper; marked with a dagger in tables.
+
+    Raises:
+        ValueError: another class has the name already.
+    """
+
+    def add(cls: A) -> A:
+        known = ALGORITHMS.get(name)
+        if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise ValueError(f"two algorithms are called {name!r}: {known.__module__} and {cls.__module__}")
+        cls.name, cls.paper, cls.title = name, paper, title or name
+        cls.version, cls.extension = version, extension
+        ALGORITHMS[name] = cls
+        return cls
+
+    return add

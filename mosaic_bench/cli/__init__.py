@@ -1,0 +1,34 @@
+"""The command line: one file per verb. Verbs import what they need when they are called."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from mosaic_bench.cli import check, data, listing, plan, run, show, status, tables
+from mosaic_bench.errors import UserError
+
+app = typer.Typer(
+    name="mosaic_bench",
+    help="Federated-learning algorithms compared on one shared, resumable harness.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command("run")(run.run)
+app.command("check")(check.check)
+app.command("plan")(plan.plan)
+app.command("status")(status.status)
+app.command("show")(show.show)
+app.command("tables")(tables.tables)
+app.command("list")(listing.list_)
+app.add_typer(data.app, name="data")
+
+
+def main() -> None:
+    """Run the command line; bad input prints one message and exits with 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

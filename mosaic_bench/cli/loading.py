@@ -1,0 +1,31 @@
+"""From the arguments of a verb to jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mosaic_bench.suite import Suite, load_suite
+
+if TYPE_CHECKING:
+    from mosaic_bench.engine.resolve import Job
+
+
+def load_jobs(
+    file: Path,
+    data: Sequence[Path] | None,
+    sets: Sequence[str] | None,
+    only: Sequence[str] | None,
+    plugins: Sequence[Path] | None,
+) -> tuple[Suite, list[Job], list[Path]]:
+    """Load plugins and suite, and resolve every cell that is asked for; also return the data directories."""
+    suite = load_suite(file, sets or (), only or ())
+
+    from mosaic_bench.data import data_directories
+    from mosaic_bench.engine.algorithms import load_plugins
+    from mosaic_bench.engine.resolve import resolve
+
+    load_plugins(plugins or ())
+    directories = data_directories(data or ())
+    return suite, resolve(suite, directories), directories

@@ -1,0 +1,17 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SuiteFile = Annotated[Path, typer.Argument(help="Suite file (YAML).", metavar="SUITE")]
+Results = Annotated[Path, typer.Option("--results", help="Folder of results; each suite gets a folder in it.")]
+Data = Annotated[list[Path] | None, typer.Option("--data", help="Folder to look for data sets in, before the others.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, such as local.lr=0.02. Repeatable.")]
+Only = Annotated[list[str] | None, typer.Option("--only", help="AXIS=VALUE[,...], such as algorithm=fedavg,seed=0.")]
+Plugin = Annotated[list[Path] | None, typer.Option("--plugin", help="Python file that registers an algorithm.")]
+
+RESULTS = Path("results")

@@ -1,0 +1,64 @@
+"""What a run shows: bars on a terminal, plain lines when piped."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from mosaic_bench.store import State
+
+
+class RunProgress:
+    """Shows each running cell and the whole, from events that come from several threads.
+
+    Args:
+        titles: key -> the cell's coordinates on one line.
+        metric: the headline metric, shown where it was measured.
+    """
+
+    def __init__(self, console: Console, titles: dict[str, str], metric: str) -> None:
+        self._console, self._titles, self._metric = console, titles, metric
+        self._lock = threading.Lock()
+        self._tasks: dict[str, TaskID] = {}
+        self._began: dict[str, float] = {}
+        self._latest: dict[str, float] = {}
+        self._ended = 0
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._bars = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+
+    def __enter__(self) -> RunProgress:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def started(self, key: str) -> None:
+        """Show a bar for the cell."""
+        with self._lock:
+            self._began[key] = time.monotonic()
+            self._tasks[key] = self._bars.add_task(self._titles[key], total=None)
+
+    def stepped(self, key: str, step: int, steps: int, metrics: dict[str, float]) -> None:
+        """Move the cell's bar."""
+        with self._lock:
+            self._bars.update(self._tasks[key], completed=step, total=steps)
+            if self._metric in metrics:
+                self._latest[key] = metrics[self._metric]
+
+    def finished(self, key: str, state: State) -> None:
+        """Print one line for the cell and remove its bar."""
+        with self._lock:
+            self._ended += 1
+            self._bars.remove_task(self._tasks.pop(key))
+            seconds = time.monotonic() - self._began[key]
+            measured = f"  {self._metric} {100 * self._latest[key]:.1f} %" if key in self._latest else ""
+            what = "runs in another process" if state is State.RUNNING else state.value
+            line = f"[{self._ended}/{len(self._titles)}] {key}  {self._titles[key]}  {what}{measured}  {seconds:.1f} s"
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)

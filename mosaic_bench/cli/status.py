@@ -1,0 +1,36 @@
+"""``status``: how far is a suite? Reads the store alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mosaic_bench.cli.options import RESULTS, Results
+from mosaic_bench.cli.stores import find_store
+
+
+def status(
+    suite: Annotated[Path, typer.Argument(help="Suite file, suite name, or results folder.", metavar="SUITE")],
+    results: Results = RESULTS,
+) -> None:
+    """Show the state of every cell of a suite that was run."""
+    from mosaic_bench.report.results import read_results
+
+    store = find_store(suite, results)
+    found = read_results(store)
+    table = Table("key", *store.suite()["axes"], "state", "step", title=store.suite()["title"], title_justify="left")
+    for result in found:
+        where = f"{result.status.step}/{result.status.steps}" if result.status.steps else ""
+        table.add_row(result.key or "--", *result.coordinates.values(), result.status.state.value, where)
+    console = Console()
+    console.print(table)
+    counts = Counter(result.status.state.value for result in found)
+    console.print(", ".join(f"{count} {state}" for state, count in counts.items()), highlight=False)
+    for result in found:
+        if result.status.message:
+            console.print(f"{result.key}: {result.status.message}", highlight=False)

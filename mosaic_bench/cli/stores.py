@@ -1,0 +1,17 @@
+"""Which results folder an argument means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mosaic_bench.store import Store
+from mosaic_bench.suite.source import read_source
+
+
+def find_store(argument: Path, results: Path) -> Store:
+    """Return the store of a suite file, a suite's name, or a results folder itself."""
+    if argument.is_dir():
+        return Store(argument)
+    if argument.suffix in {".yaml", ".yml"}:
+        return Store(results / str(read_source(argument).data.get("suite", argument.stem)))
+    return Store(results / argument)

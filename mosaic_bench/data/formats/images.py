@@ -1,0 +1,70 @@
+"""Decoding many image files into one array."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from mosaic_bench.data.formats.base import damaged
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".webp"})
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The image files directly inside `folder`, sorted by name."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def read_images(paths: Sequence[Path], size: int, mode: str = "RGB", crop: bool = False) -> np.ndarray:
+    """Decode image files into one tensor.
+
+    Args:
+        paths: the files, at least one.
+        size: height and width of the result, in pixels.
+        mode: Pillow's colour mode, "RGB" or "L" (grey).
+        crop: scale the shorter side to `size` with antialiasing and cut the centre square, as torchvision's Resize and
+            CenterCrop do; otherwise a file of another size is refused.
+
+    Returns:
+        uint8, shape (N, size, size, 3 or 1).
+
+    Raises:
+        DataError: naming the first file that is missing, damaged or of the wrong size.
+    """
+    images = np.empty((len(paths), size, size, len(mode) if mode == "RGB" else 1), dtype=np.uint8)
+
+    def read_into(position: int) -> None:
+        images[position] = _read_image(paths[position], size, mode, crop)
+
+    # Pillow decodes and resizes without holding the interpreter lock, so threads use every core.
+    with ThreadPoolExecutor() as pool:
+        for _ in pool.map(read_into, range(len(paths))):
+            pass
+    return images
+
+
+def _read_image(path: Path, size: int, mode: str, crop: bool) -> np.ndarray:
+    try:
+        with Image.open(path) as file:
+            image = file.convert(mode)
+    except FileNotFoundError:
+        raise damaged(path, "the file is missing") from None
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise damaged(path, f"not a readable image ({error})") from error
+    if crop:
+        image = _centre_square(image, size)
+    elif image.size != (size, size):
+        width, height = image.size
+        raise damaged(path, f"the image is {width}×{height} pixels, expected {size}×{size}")
+    return np.asarray(image).reshape(size, size, -1)
+
+
+def _centre_square(image: Image.Image, size: int) -> Image.Image:
+    width, height = image.size
+    shorter = min(width, height)
+    width, height = int(size * width / shorter), int(size * height / shorter)
+    image = image.resize((width, height), Image.Resampling.BILINEAR)
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    return image.crop((left, top, left + size, top + size))

@@ -1,0 +1,47 @@
+"""A numpy archive of ready-made tensors, the simplest way to bring one's own data."""
+
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from mosaic_bench.data.dataset import Split
+from mosaic_bench.data.formats.base import Decoded, Format, checked_split, damaged
+
+REQUIRED = ("x_train", "y_train", "x_test", "y_test")
+
+
+class Npz(Format):
+    """`NAME.npz` with uint8 images `x_train`, `x_test` of shape (N, H, W[, C]) and integer labels `y_train`, `y_test`.
+
+    An optional array `classes` names the classes; otherwise they are numbered.
+    """
+
+    def sources(self, location: Path) -> list[Path]:
+        """The file itself."""
+        return [location]
+
+    def decode(self, location: Path) -> Decoded:
+        """Read the file."""
+        try:
+            with np.load(location, allow_pickle=False) as archive:
+                arrays = {key: archive[key] for key in archive.files}
+        except (OSError, ValueError, EOFError, BadZipFile) as error:
+            raise damaged(location, f"truncated or not an npz file of plain arrays ({error})") from error
+        absent = [key for key in REQUIRED if key not in arrays]
+        if absent:
+            raise damaged(location, f"no array {', '.join(absent)}; an npz data set holds {', '.join(REQUIRED)}")
+        classes = arrays.get("classes", np.arange(1 + max(arrays["y_train"].max(), arrays["y_test"].max())))
+        names = tuple(str(name) for name in classes)
+        return Decoded(
+            train=self._split(arrays["x_train"], arrays["y_train"], names, location),
+            test=self._split(arrays["x_test"], arrays["y_test"], names, location),
+            classes=names,
+        )
+
+    def _split(self, images: np.ndarray, labels: np.ndarray, names: tuple[str, ...], path: Path) -> Split:
+        if images.ndim == 3:
+            images = images[..., None]
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != images.shape[2]:
+            raise damaged(path, f"images are {images.dtype} {images.shape}, expected square uint8 (N, H, W, C)")
+        return checked_split(images, labels.reshape(-1), len(names), path)

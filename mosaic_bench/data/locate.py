@@ -1,0 +1,105 @@
+"""Finding data sets on this machine, without reading them."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from mosaic_bench.data.catalog import CATALOG, Record
+from mosaic_bench.data.errors import MissingData, unknown_name
+from mosaic_bench.data.formats import Format, ImageFolder, Npz
+
+DATA_VARIABLE = "MOSAIC_BENCH_DATA"
+CACHE_VARIABLE = "MOSAIC_BENCH_CACHE"
+BUNDLED = Path("(bundled)")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set on disk: its name, its reader, where it lies, and its catalog record unless it is the user's own."""
+
+    name: str
+    format: Format
+    location: Path
+    record: Record | None
+
+
+def known_datasets() -> tuple[str, ...]:
+    """Names of the data sets in the catalog."""
+    return tuple(CATALOG)
+
+
+def download_directory() -> Path:
+    """The per-user data directory, where `data fetch` puts files unless told otherwise."""
+    return user_cache_path("mosaic_bench") / "data"
+
+
+def cache_directory() -> Path:
+    """Where prepared data is kept: the variable MOSAIC_BENCH_CACHE, or a per-user folder."""
+    configured = os.environ.get(CACHE_VARIABLE)
+    return Path(configured).expanduser() if configured else user_cache_path("mosaic_bench") / "prepared"
+
+
+def data_directories(cli: Sequence[Path] = ()) -> list[Path]:
+    """Where data sets are looked for, first match wins.
+
+    These are the directories of the command line, those of the variable MOSAIC_BENCH_DATA (separated as in PATH), and
+    the per-user directory that `data fetch` fills.
+    """
+    configured = os.environ.get(DATA_VARIABLE, "").split(os.pathsep)
+    return [*cli, *(Path(part).expanduser() for part in configured if part), download_directory()]
+
+
+def locate(name: str, directories: Sequence[Path]) -> Source:
+    """Find a data set by name.
+
+    A name outside the catalog means `NAME.npz`, or image folders `NAME/train/CLASS/`, in one of the directories.
+
+    Raises:
+        MissingData: for a data set of the catalog that lies in none of them.
+        DataError: for a name that is neither in the catalog nor in a directory.
+    """
+    record = CATALOG.get(name)
+    source = _locate_own(name, directories) if record is None else _locate_record(record, directories)
+    if source is None:
+        if record is None:
+            looked_in = ", ".join(str(directory) for directory in directories)
+            error = unknown_name("data set", name, CATALOG)
+            raise type(error)(f"{error} Neither {name}.npz nor {name}/train/ was found in {looked_in}.")
+        raise MissingData(f"no data: fetch it with `mosaic-bench data fetch {name}`")
+    return source
+
+
+def check_present(name: str, directories: Sequence[Path]) -> str | None:
+    """None where the data set is found, otherwise one sentence that says what to do. Nothing is decoded.
+
+    Raises:
+        DataError: as `locate`, for an unknown name.
+    """
+    try:
+        locate(name, directories)
+    except MissingData as error:
+        return str(error)
+    return None
+
+
+def _locate_record(record: Record, directories: Sequence[Path]) -> Source | None:
+    if not record.files:
+        return Source(record.name, record.format, BUNDLED, record)
+    candidates = [directory / place for directory in directories for place in record.locations]
+    for location in (*candidates, *record.installed):
+        if all(path.exists() for path in record.format.sources(location)):
+            return Source(record.name, record.format, location, record)
+    return None
+
+
+def _locate_own(name: str, directories: Sequence[Path]) -> Source | None:
+    for directory in directories:
+        archive, folder = directory / f"{name}.npz", directory / name
+        if archive.is_file():
+            return Source(name, Npz(), archive, None)
+        if (folder / "train").is_dir():
+            return Source(name, ImageFolder(), folder, None)
+    return None

@@ -1,0 +1,206 @@
+"""One cell from its description to its last step: the one training loop."""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mosaic_bench.api import Algorithm
+from mosaic_bench.data import Partition, audit, open_dataset
+from mosaic_bench.data.device import Augmentation, DeviceImages
+from mosaic_bench.engine.checkpoint import load_checkpoint, save_checkpoint
+from mosaic_bench.engine.evaluate import evaluate
+from mosaic_bench.engine.provenance import numeric_environment, provenance
+from mosaic_bench.engine.resolve import open_cell_data, parse_components
+from mosaic_bench.engine.state import StateKeeper
+from mosaic_bench.fed.federation import Federation
+from mosaic_bench.fed.seeds import seeded
+from mosaic_bench.fed.split import split
+from mosaic_bench.fed.task import Task
+from mosaic_bench.store import CellFolder, State, Status
+from mosaic_bench.suite import Cell
+
+
+class Diverged(Exception):
+    """A loss or an evaluation stopped being a finite number."""
+
+
+@dataclass(frozen=True)
+class CellRun:
+    """How one cell is run; nothing here changes its result.
+
+    Attributes:
+        directories: where data sets are looked for.
+        device: where it computes.
+        checkpoint_every: steps between checkpoints.
+        progress: called with (steps done, steps in all, metrics) after each step; metrics are empty when not evaluated.
+        should_stop: asked after each step; True means: save and stop.
+    """
+
+    directories: Sequence[Path]
+    device: torch.device
+    checkpoint_every: int = 10
+    progress: Callable[[int, int, dict[str, float]], None] = lambda step, steps, metrics: None
+    should_stop: Callable[[], bool] = lambda: False
+
+
+def run_cell(folder: CellFolder, how: CellRun) -> State:
+    """Run a described cell to its end, or to where it is told to stop, resuming from its checkpoint.
+
+    Raises:
+        Unsupported: the algorithm can't run in this cell.
+        Diverged: a loss is no longer finite.
+    """
+    description = folder.description()
+    cell = Cell.model_validate(description["cell"])
+    algorithm_class, params, partition = parse_components(cell)
+    folder.write_environment(provenance(how.device, algorithm_class, sys.argv))
+    bench = _Bench(cell, partition, how, algorithm_class.reveals)
+    folder.describe(description | {"partition": bench.audit()})
+    algorithm = algorithm_class(bench.federation, params)
+    with seeded(cell.seed, "setup"):
+        algorithm.setup()
+    return _Loop(folder, how, bench, algorithm).run()
+
+
+class _Bench:
+    """The federation of one cell, and the images it is judged on."""
+
+    def __init__(self, cell: Cell, partition: Partition, how: CellRun, reveals: frozenset[str]) -> None:
+        self.cell = cell
+        self._dataset = open_cell_data(cell, how.directories)
+        self._parts = split(cell, partition, self._dataset)
+        train, test = (
+            DeviceImages(part, self._dataset, how.device) for part in (self._dataset.train, self._dataset.test)
+        )
+        augmentation = Augmentation.standard(self._dataset) if cell.local.augment == "standard" else None
+        self.federation = Federation(
+            cell, Task.of(self._dataset), train, self._parts, augmentation, reveals, self._public(how)
+        )
+        self.judged = {"test": (test, torch.arange(len(test.labels), device=how.device))}
+        if len(self._parts.validation):
+            self.judged["val"] = (train, torch.from_numpy(self._parts.validation).to(how.device))
+
+    def audit(self) -> dict[str, Any]:
+        """What each client got."""
+        return audit(self._dataset.train.labels, self._parts.clients, self._dataset.num_classes)
+
+    def _public(self, how: CellRun) -> DeviceImages | None:
+        public = self.cell.federation.public
+        if public is None or public.source == "train":
+            return None
+        other = open_dataset(public.source, how.directories)
+        return DeviceImages(other.train, self._dataset, how.device)
+
+
+class _Loop:
+    """Steps, evaluations and checkpoints of one algorithm in one folder."""
+
+    def __init__(self, folder: CellFolder, how: CellRun, bench: _Bench, algorithm: Algorithm) -> None:
+        self._folder, self._how, self._bench, self._algorithm = folder, how, bench, algorithm
+        self._keeper = StateKeeper(algorithm)
+        self._steps = algorithm.steps
+        self._numeric = numeric_environment(how.device)
+        self._status = Status(State.RUNNING, 0, self._steps)
+
+    def run(self) -> State:
+        """Run from the checkpoint, or from the start, to the end or to where it is told to stop."""
+        start = self._resume()
+        self._set(step=start)
+        for t in range(start, self._steps):
+            loss = self._step(t)
+            last = t + 1 == self._steps
+            due = last or (t + 1) % self._bench.cell.evaluate.every == 0
+            metrics = self._evaluate(t + 1, loss, last) if due else {}
+            stop = self._how.should_stop() and not last
+            if stop or (not last and (t + 1) % self._how.checkpoint_every == 0):
+                self._save(t + 1)
+            self._how.progress(t + 1, self._steps, metrics)
+            if stop:
+                self._set(state=State.INTERRUPTED, step=t + 1, message="told to stop; run the suite again to go on")
+                return State.INTERRUPTED
+        self._set(state=State.DONE, step=self._steps)
+        self._folder.checkpoint.unlink(missing_ok=True)
+        return State.DONE
+
+    def _step(self, t: int) -> float | None:
+        federation = self._bench.federation
+        federation.begin(t)
+        with seeded(self._bench.cell.seed, "step", t=t), federation.ledger.step_time():
+            self._algorithm.step(t)
+        loss = federation.mean_loss()
+        if loss is not None and not math.isfinite(loss):
+            raise Diverged(f"the training loss became {loss} in step {t + 1} of {self._steps}")
+        return loss
+
+    def _evaluate(self, step: int, loss: float | None, last: bool) -> dict[str, float]:
+        start = time.perf_counter()
+        metrics: dict[str, float] = {} if loss is None else {"loss/train": loss}
+        correct: dict[str, Tensor] = {}
+        for name, predictor in self._algorithm.predictors().items():
+            for where, (images, indices) in self._bench.judged.items():
+                score = evaluate(predictor, images, indices, self._bench.federation.autocast)
+                metrics[f"acc/{name}@{where}"], metrics[f"nll/{name}@{where}"] = score.accuracy, score.nll
+                if not math.isfinite(score.nll):
+                    raise Diverged(
+                        f"{name}'s loss on {where} images became {score.nll} in step {step} of {self._steps}"
+                    )
+                if where == "test":
+                    correct[name] = score.correct
+        if last:
+            self._keep_correct(correct)
+        ledger = self._bench.federation.ledger
+        times = ledger.times() | {
+            "evaluate_seconds": time.perf_counter() - start,
+            "peak_bytes": _peak_bytes(self._how.device),
+        }
+        self._folder.append_step({"step": step, "metrics": metrics, "ledger": ledger.counts(), "time": times})
+        return metrics
+
+    def _keep_correct(self, correct: dict[str, Tensor]) -> None:
+        rows = np.stack([row.numpy() for row in correct.values()])
+        self._folder.write_correct(np.packbits(rows, axis=1).tobytes())
+        self._status = replace(self._status, correct=list(correct), images=rows.shape[1])
+
+    def _save(self, step: int) -> None:
+        content = {
+            "step": step,
+            "state": self._keeper.collect(),
+            "ledger": self._bench.federation.ledger.state(),
+            "numeric": self._numeric,
+        }
+        save_checkpoint(self._folder.checkpoint, content)
+        self._set(step=step)
+
+    def _resume(self) -> int:
+        """Restore the checkpoint, if one was written in this numeric environment; return the steps already done."""
+        content = load_checkpoint(self._folder.checkpoint, self._how.device)
+        if content is None or content["numeric"] != self._numeric:
+            self._folder.keep_steps_until(0)
+            return 0
+        self._keeper.restore(content["state"])
+        self._bench.federation.ledger.restore(content["ledger"])
+        self._folder.keep_steps_until(content["step"])
+        return int(content["step"])
+
+    def _set(self, **changes: Any) -> None:
+        self._status = replace(self._status, **changes)
+        self._folder.set_status(self._status)
+
+
+def _peak_bytes(device: torch.device) -> int:
+    """Largest memory so far: of the device on a GPU, of the process elsewhere."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,53 @@
+"""Checkpoints: written whole, proven readable before the previous one goes, and never able to run code."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mosaic_bench.store.atomic import replace_file
+
+
+def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write ``content`` beside ``path``, read it back with ``weights_only=True``, then let it take the place.
+
+    Raises:
+        TypeError: something in it can be saved but not loaded; the previous checkpoint stays.
+    """
+
+    def write(temporary: Path) -> None:
+        torch.save(content, temporary)
+        try:
+            torch.load(temporary, weights_only=True, map_location="cpu")
+        except pickle.UnpicklingError as error:
+            raise TypeError(
+                f"{_culprit(content)} can be saved but not loaded safely; keep tensors and plain values"
+            ) from error
+
+    replace_file(path, write)
+
+
+def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
+    """Read a checkpoint, or return None when there is none that can be read."""
+    try:
+        return dict(torch.load(path, weights_only=True, map_location=device))
+    except (FileNotFoundError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError):
+        return None
+
+
+def _culprit(content: dict[str, Any]) -> str:
+    """Name the first entry that does not survive a round trip."""
+    for section, values in content.items():
+        for name, value in values.items() if isinstance(values, dict) else ():
+            buffer = io.BytesIO()
+            torch.save(value, buffer)
+            buffer.seek(0)
+            try:
+                torch.load(buffer, weights_only=True)
+            except pickle.UnpicklingError:
+                return f"self.{name}" if section == "state" else f"{section}.{name}"
+    return "something in the checkpoint"

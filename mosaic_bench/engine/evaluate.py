@@ -1,0 +1,62 @@
+"""Accuracy of predictors on held-out images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mosaic_bench.api import Predictor
+from mosaic_bench.data.device import DeviceImages
+
+_BATCH = 500  # images; fixed, since the batch can change the last bits of a convolution
+
+
+@dataclass(frozen=True)
+class Score:
+    """A predictor on one split.
+
+    Attributes:
+        accuracy: share of images whose largest logit is the label's, in [0, 1].
+        nll: mean negative log-likelihood in nats.
+        correct: bool (N,), on the CPU.
+    """
+
+    accuracy: float
+    nll: float
+    correct: Tensor
+
+
+def evaluate(
+    predictor: Predictor, images: DeviceImages, indices: Tensor, autocast: Callable[[], AbstractContextManager[object]]
+) -> Score:
+    """Score a predictor on the images at ``indices``, in eval mode, leaving its mode as it was."""
+    correct, nll = [], []
+    with torch.inference_mode(), _eval_mode(predictor), autocast():
+        for start in range(0, len(indices), _BATCH):
+            chosen = indices[start : start + _BATCH]
+            labels = images.labels[chosen]
+            logits = predictor(images.batch(chosen)).float()
+            correct.append(logits.argmax(1) == labels)
+            nll.append(F.cross_entropy(logits, labels, reduction="sum"))
+    right = torch.cat(correct)
+    return Score(
+        accuracy=int(right.sum()) / len(indices), nll=float(torch.stack(nll).sum()) / len(indices), correct=right.cpu()
+    )
+
+
+@contextmanager
+def _eval_mode(predictor: Predictor) -> Iterator[None]:
+    modules = list(predictor.modules()) if isinstance(predictor, nn.Module) else []
+    were_training = [module.training for module in modules]
+    for module in modules:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module, was in zip(modules, were_training, strict=True):
+            module.training = was

@@ -1,0 +1,80 @@
+"""Where a result came from: code, versions, machine, and the numeric environment that its last bits depend on."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import mosaic_bench
+from mosaic_bench.api import Algorithm
+
+_PACKAGE = Path(mosaic_bench.__file__).parent
+
+
+def numeric_environment(device: torch.device) -> dict[str, Any]:
+    """Return what bit-identity depends on: two runs agree to the last bit when these are equal."""
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "torch": str(torch.__version__),  # its own class would not load from a checkpoint
+    }
+
+
+def provenance(device: torch.device, algorithm: type[Algorithm], command: list[str]) -> dict[str, Any]:
+    """Return everything that ``env.json`` records."""
+    return {
+        "numeric": numeric_environment(device),
+        "git": _git(),
+        "versions": {name: version(name) for name in ("mosaic-bench", "torch", "numpy")}
+        | {"python": platform.python_version()},
+        "machine": {"system": platform.platform(), "processor": _processor(), "cuda": torch.version.cuda},
+        "sources": {
+            "algorithm": source_digest([Path(inspect.getfile(algorithm))]),
+            "harness": source_digest(sorted([*_PACKAGE.glob("fed/*.py"), *_PACKAGE.glob("engine/*.py")])),
+        },
+        "command": command,
+    }
+
+
+def source_digest(files: list[Path]) -> str:
+    """Digest Python files by their syntax trees: comments, docstrings and layout do not count."""
+    digest = hashlib.sha256()
+    for file in files:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+                node.body = node.body[1:]
+        digest.update(ast.dump(tree).encode())
+    return digest.hexdigest()[:12]
+
+
+def _git() -> dict[str, Any] | None:
+    """Revision of the checkout the package runs from, and whether it has uncommitted changes; None outside one."""
+    try:
+        revision = _git_output("rev-parse", "HEAD")
+        return {"revision": revision, "dirty": bool(_git_output("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git_output(*arguments: str) -> str:
+    command = ["git", "-C", str(_PACKAGE), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _processor() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()

@@ -1,0 +1,110 @@
+"""What an algorithm keeps between steps, as plain data that a checkpoint can hold."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from mosaic_bench.api import Algorithm
+
+_NOT_STATE = {"fed", "params", "_awaiting", "_made_later"}
+_PLAIN = (type(None), bool, int, float, str, bytes, Tensor)
+
+
+class StateError(TypeError):
+    """An attribute that a checkpoint could not bring back."""
+
+
+@runtime_checkable
+class _Stateful(Protocol):
+    """Modules, optimisers, learning-rate schedulers."""
+
+    def state_dict(self) -> Any: ...
+
+    def load_state_dict(self, state: Any, /) -> Any: ...
+
+
+class StateKeeper:
+    """Collects and restores the state of one algorithm.
+
+    Create it right after ``setup``: modules and optimisers that exist then are rebuilt by ``setup`` on a resume; those
+    that ``Algorithm.module`` makes later wait for it; any other would be lost, and is refused.
+    """
+
+    def __init__(self, algorithm: Algorithm) -> None:
+        self._algorithm = algorithm
+        self._from_setup = {name for name, value in self._attributes().items() if _holds_stateful(value)}
+
+    def collect(self) -> dict[str, Any]:
+        """Return the state as tensors, plain values and containers of them.
+
+        Raises:
+            StateError: names the attribute that cannot be saved or would not come back.
+        """
+        state = {}
+        for name, value in self._attributes().items():
+            if _holds_stateful(value) and name not in self._from_setup and name not in self._algorithm._made_later:
+                raise StateError(f"self.{name} was made after setup; make it there, or through self.module")
+            state[name] = _pack(value, f"self.{name}")
+        return state | {name: _packed(waiting) for name, waiting in self._algorithm._awaiting.items()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Bring ``collect``'s state back into an algorithm whose ``setup`` has run."""
+        present = self._attributes()
+        for name, packed in state.items():
+            if _is_packed(packed) and name not in present:
+                self._algorithm._awaiting[name] = packed["state"]
+            else:
+                setattr(self._algorithm, name, _unpack(present.get(name), packed))
+
+    def _attributes(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self._algorithm).items() if name not in _NOT_STATE}
+
+
+_MARK = "__state_dict__"
+
+
+def _packed(state: Any) -> dict[str, Any]:
+    return {_MARK: True, "state": state}
+
+
+def _is_packed(value: Any) -> bool:
+    return isinstance(value, dict) and value.get(_MARK) is True
+
+
+def _holds_stateful(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_stateful, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_holds_stateful, value))
+    return isinstance(value, _Stateful)
+
+
+def _pack(value: Any, name: str) -> Any:
+    if type(value) in _PLAIN or isinstance(value, Tensor):
+        return value
+    if isinstance(value, _Stateful):
+        return _packed(value.state_dict())
+    if type(value) is dict:
+        return {key: _pack(item, f"{name}[{key!r}]") for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_pack(item, f"{name}[{index}]") for index, item in enumerate(value))
+    raise StateError(
+        f"{name} is a {type(value).__name__}, which a checkpoint cannot hold; keep modules, optimisers, tensors, "
+        "numbers, strings, and lists, tuples or dicts of them"
+    )
+
+
+def _unpack(present: Any, packed: Any) -> Any:
+    """Load packed state into the objects that ``setup`` made; plain values replace what was there."""
+    if _is_packed(packed):
+        present.load_state_dict(packed["state"])
+        return present
+    if isinstance(packed, dict):
+        inside = present if isinstance(present, dict) else {}
+        return {key: _unpack(inside.get(key), item) for key, item in packed.items()}
+    if isinstance(packed, list | tuple):
+        inside = present if isinstance(present, list | tuple) and len(present) == len(packed) else [None] * len(packed)
+        return type(packed)(_unpack(old, item) for old, item in zip(inside, packed, strict=True))
+    return packed

@@ -1,0 +1,353 @@
+"""The services an algorithm gets. They are its only way to clients, and they count what everything costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from mosaic_bench.data.device import Augmentation, DeviceImages, augment
+from mosaic_bench.errors import Unsupported
+from mosaic_bench.fed.assignment import ClientModel, assign
+from mosaic_bench.fed.average import CoverageAverage
+from mosaic_bench.fed.client_data import ClientData, PrivacyError
+from mosaic_bench.fed.flops import training_flops_per_image
+from mosaic_bench.fed.ledger import Ledger, size_in_bytes
+from mosaic_bench.fed.local_training import SGD, Loss, cross_entropy, train_client
+from mosaic_bench.fed.public import PublicImages
+from mosaic_bench.fed.random import Random
+from mosaic_bench.fed.seeds import generator, seeded
+from mosaic_bench.fed.split import Split
+from mosaic_bench.fed.task import Task
+from mosaic_bench.fed.update import Received, Update, Updates
+from mosaic_bench.models import Classifier, Slice, build
+from mosaic_bench.models.norm import recalibrate_
+from mosaic_bench.suite import Cell
+
+T = TypeVar("T")
+M = TypeVar("M", bound=nn.Module)
+
+
+class Federation:
+    """Clients, their data and models, and a ledger, behind a handful of services.
+
+    Args:
+        cell: the experiment.
+        task: shape and scale of its images.
+        images: the training images of all clients, on the device where everything is computed.
+        parts: which of them are whose.
+        augmentation: what local training does to its images; None leaves them alone.
+        reveals: kinds of things the algorithm declared to upload beside model weights.
+        public: images of another data set that the server owns, when the cell names one.
+
+    Attributes:
+        rounds, clients: communication rounds and number of clients.
+        local: the suite's local-training settings.
+        task: what may be known of the data without seeing it.
+        ledger: costs so far.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        task: Task,
+        images: DeviceImages,
+        parts: Split,
+        augmentation: Augmentation | None = None,
+        reveals: frozenset[str] = frozenset(),
+        public: DeviceImages | None = None,
+    ) -> None:
+        self.rounds, self.clients = cell.federation.rounds, cell.federation.clients
+        self.local = cell.local
+        self.task = task
+        device = images.labels.device
+        self.ledger = Ledger(device)
+        self._cell, self._device, self._reveals = cell, device, reveals
+        self._train_images = images
+        self._indices = [torch.from_numpy(part).to(device) for part in parts.clients]
+        self._public = self._public_images(parts, public)
+        self._augmentation = augmentation
+        self._scratch: dict[tuple[str, float], Classifier] = {}
+        self._flops: dict[tuple[str, float], int] = {}
+        self._losses: list[Tensor] = []
+        self._t = 0
+
+    # -- clients and models -------------------------------------------------------------------------------------------
+
+    def cohort(self, t: int) -> list[int]:
+        """Return the clients that take part in step ``t``, ascending; equal for every algorithm."""
+        size = max(1, round(self._cell.federation.participation * self.clients))
+        order = torch.randperm(self.clients, generator=generator(self._cell.seed, "cohort", t=t))
+        return sorted(order[:size].tolist())
+
+    def model(self, arch: str | None = None, client: int | None = None) -> Classifier:
+        """Return a fresh model: a full-width one of ``arch``, or the one that ``client`` trains.
+
+        Initial weights depend on the cell's seed, the architecture and the width, never on the algorithm.
+
+        Raises:
+            Unsupported: clients run different architectures and none was named.
+        """
+        if client is not None:
+            chosen = self._assigned[client]
+        elif arch is not None:
+            chosen = ClientModel(arch)
+        elif len(self.architectures) == 1:
+            chosen = ClientModel(self.architectures[0])
+        else:
+            raise Unsupported("needs one global model, but the clients run different architectures")
+        return self._build(chosen)
+
+    def models(self) -> dict[str, Classifier]:
+        """Return one fresh full-width model per architecture in the federation."""
+        return {arch: self.model(arch) for arch in self.architectures}
+
+    @property
+    def architectures(self) -> list[str]:
+        """Architectures in the federation, in the suite's order."""
+        return list(dict.fromkeys(self._cell.models.architectures))
+
+    def module(self, name: str, factory: Callable[[], M], t: int = 0) -> M:
+        """Build a module of the algorithm's own on the cell's device; its initial weights depend on seed, name and t."""
+        with seeded(self._cell.seed, "module", name=name, t=t):
+            return self._place(factory())
+
+    def rng(self, name: str, t: int = 0) -> Random:
+        """Return the draws that belong to ``name`` at ``t``: the same whenever they are asked for."""
+        return Random(generator(self._cell.seed, "algorithm", name=name, t=t), self._device)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return the suite's precision as a context for server-side loops."""
+        if self.local.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self._device.type, torch.bfloat16)
+
+    def augmented(self, images: Tensor, random: Random) -> Tensor:
+        """Augment normalised images (b, C, H, W) as local training does; gradients flow through."""
+        if self._augmentation is None:
+            return images
+        draws = self._augmentation.draw(len(images), random.generator).to(self._device)
+        black = self.task.from_pixels(images.new_zeros(1, self.task.channels, 1, 1))  # crops are padded with pixel 0
+        moved = augment((images - black).permute(0, 2, 3, 1), draws)
+        return moved.permute(0, 3, 1, 2) + black
+
+    @property
+    def public(self) -> PublicImages:
+        """Unlabelled images that the server owns.
+
+        Raises:
+            Unsupported: the suite gives the server none.
+        """
+        if self._public is None:
+            raise Unsupported("needs public images, and federation.public is not set")
+        return self._public
+
+    # -- what crosses the network -------------------------------------------------------------------------------------
+
+    def broadcast(
+        self, model: Classifier | Mapping[str, Classifier], cohort: Iterable[int], **payload: Any
+    ) -> Iterator[Received]:
+        """Send each client its part of ``model``: the whole, or its width slice at this step.
+
+        Args:
+            model: the global model, or one per architecture.
+            cohort: who receives it.
+            payload: what is sent beside, by kind; whole to every client.
+        """
+        models = model if isinstance(model, Mapping) else {self.architectures[0]: model}
+        states = {arch: dict(each.state_dict()) for arch, each in models.items()}
+        for client in cohort:
+            assigned = self._assigned[client]
+            if assigned.arch not in models:
+                raise Unsupported("sends one architecture, but the clients run different ones")
+            piece = self._slice(models[assigned.arch], client, assigned.width)
+            state = piece.take(states[assigned.arch]) if piece else states[assigned.arch]
+            self.ledger.down["model"] += size_in_bytes(state)
+            for kind, value in payload.items():
+                self.ledger.down[kind] += size_in_bytes(value)
+            yield Received(client, assigned.arch, piece, state, payload)
+
+    def train(
+        self,
+        received: Iterable[Received],
+        loss: Loss = cross_entropy,
+        *,
+        steps: int | None = None,
+        epochs: int | None = None,
+        lr: float | None = None,
+    ) -> Updates:
+        """Let every client train what it received, one client at a time, as the updates are read.
+
+        Args:
+            received: from ``broadcast``.
+            loss: (model, batch) -> scalar; the mean cross-entropy by default.
+            steps, epochs: budget per client; the suite's when neither is given.
+            lr: learning rate; the suite's when not given.
+
+        Raises:
+            ValueError: a model that is not the client's own architecture or width.
+        """
+        return Updates(self._train(received, loss, steps, epochs, lr))
+
+    def map(self, fn: Callable[[ClientData], T], cohort: Iterable[int], kind: str) -> dict[int, T]:
+        """Run ``fn`` beside each client's data and upload what it returns as ``kind``.
+
+        Raises:
+            PrivacyError: the algorithm did not declare that it reveals ``kind``.
+        """
+        if kind not in self._reveals:
+            raise PrivacyError(f"uploads {kind!r}, which it does not declare in `reveals`")
+        results = {}
+        for client in cohort:
+            with self.ledger.client_time(), self._opened(client) as data:
+                results[client] = fn(data)
+            self.ledger.up[kind] += size_in_bytes(results[client])
+        return results
+
+    def average_(
+        self,
+        model: Classifier | Mapping[str, Classifier],
+        updates: Iterable[Update],
+        weights: Mapping[int, float] | None = None,
+    ) -> None:
+        """Replace ``model`` by the weighted average of the updates, coordinate by coordinate.
+
+        A coordinate is averaged over the clients that hold it and keeps its value when none does; BatchNorm
+        statistics are averaged like parameters. Clients weigh by their sample counts unless the suite asks for equal
+        weights or ``weights`` (client -> weight) is given. With one model per architecture each is averaged over the
+        clients that run it. The models are written last, since clients train from their snapshot until then.
+        """
+        models = model if isinstance(model, Mapping) else {self.architectures[0]: model}
+        averages = {arch: CoverageAverage(each.state_dict()) for arch, each in models.items()}
+        present = set()
+        for update in updates:
+            averages[update.arch].add(update.state, self._weight(update, weights), update.slice)
+            present.add(update.arch)
+        for arch in present:
+            models[arch].load_state_dict(averages[arch].result())
+            if self._cell.models.batch_statistics == "recalibrate":
+                recalibrate_(models[arch], self.public.batches(self.local.batch))
+
+    # -- the harness's side -------------------------------------------------------------------------------------------
+
+    def begin(self, t: int) -> None:
+        """Enter step ``t``: slices and batch order depend on it."""
+        self._t = t
+        self._losses.clear()
+
+    def mean_loss(self) -> float | None:
+        """Mean training loss over this step's clients; waits for the device. None when nobody trained."""
+        return float(torch.stack(self._losses).mean()) if self._losses else None
+
+    @cached_property
+    def _assigned(self) -> list[ClientModel]:
+        sizes = [sum(p.numel() for p in self._build(ClientModel(arch)).parameters()) for arch in self._sized()]
+        return assign(self._cell, [len(part) for part in self._indices], sizes)
+
+    def _sized(self) -> Sequence[str]:
+        """Architectures whose size the assignment needs."""
+        return self._cell.models.architectures if self._cell.models.assign == "capacity" else ()
+
+    def _train(
+        self, received: Iterable[Received], loss: Loss, steps: int | None, epochs: int | None, lr: float | None
+    ) -> Iterator[Update]:
+        if steps is None and epochs is None:
+            steps, epochs = self.local.steps, self.local.epochs
+        sgd = SGD(self.local.lr if lr is None else lr, self.local.momentum, self.local.weight_decay, self.local.clip)
+        for item in received:
+            with self.ledger.client_time(), self._opened(item.client) as data:
+                update = self._train_one(item, data, loss, steps, epochs, sgd)
+            self.ledger.up["model"] += size_in_bytes(update.state)
+            self._losses.append(update.loss)
+            yield update
+
+    def _train_one(
+        self, item: Received, data: ClientData, loss: Loss, steps: int | None, epochs: int | None, sgd: SGD
+    ) -> Update:
+        assigned = self._assigned[item.client]
+        model = self._load_scratch(item, assigned)
+        budget = (steps or 0) + (epochs or 0) * data.steps_per_epoch(self.local.batch)
+        batches = data.batches(self.local.batch, self._t, self._augmentation)
+        with seeded(self._cell.seed, "train", client=item.client, t=self._t):
+            mean = train_client(model, item, self._counted(batches, assigned), budget, sgd, loss, self.autocast)
+        return Update(
+            item.client, item.arch, item.slice, model.state_dict(), data.samples, mean, lambda: self._build(assigned)
+        )
+
+    def _load_scratch(self, item: Received, assigned: ClientModel) -> Classifier:
+        """Copy what the client received into the one scratch model of its architecture and width."""
+        key = (assigned.arch, assigned.width)
+        if key not in self._scratch:
+            self._scratch[key] = self._build(assigned)
+        model = self._scratch[key]
+        own = model.state_dict()
+        if item.arch != assigned.arch or own.keys() != item.state.keys():
+            raise ValueError(f"client {item.client} trains {assigned.arch}, but was given another architecture")
+        for name, tensor in own.items():
+            if tensor.shape != item.state[name].shape:
+                raise ValueError(
+                    f"client {item.client} trains {assigned.arch} at width {assigned.width:g}: {name} does not fit"
+                )
+            tensor.copy_(item.state[name], non_blocking=True)
+        return model
+
+    def _counted(self, batches: Iterator[tuple[Tensor, Tensor]], model: ClientModel) -> Iterator[tuple[Tensor, Tensor]]:
+        per_image = self._training_flops(model)
+        for images, labels in batches:
+            self.ledger.samples += len(labels)
+            self.ledger.flops += per_image * len(labels)
+            yield images, labels
+
+    def _training_flops(self, model: ClientModel) -> int:
+        key = (model.arch, model.width)
+        if key not in self._flops:
+            self._flops[key] = training_flops_per_image(self._build(model), self.task.channels, self.task.size)
+        return self._flops[key]
+
+    def _weight(self, update: Update, weights: Mapping[int, float] | None) -> float:
+        if weights is not None:
+            return weights[update.client]
+        return float(update.samples) if self._cell.federation.weighting == "samples" else 1.0
+
+    def _slice(self, model: Classifier, client: int, width: float) -> Slice | None:
+        if width == 1.0:
+            return None
+        random = generator(self._cell.seed, "slice", client=client, t=self._t)
+        return Slice.draw(model, width, self._cell.models.extract, self._t, random)
+
+    def _build(self, model: ClientModel) -> Classifier:
+        task = self.task
+        with seeded(self._cell.seed, "weights", arch=model.arch, width=str(model.width)):
+            return self._place(
+                build(
+                    model.arch,
+                    channels=task.channels,
+                    size=task.size,
+                    classes=task.classes,
+                    width=model.width,
+                    norm=self._cell.models.norm,
+                )
+            )
+
+    def _place(self, module: M) -> M:
+        return module.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def _public_images(self, parts: Split, other: DeviceImages | None) -> PublicImages | None:
+        if other is not None:
+            return PublicImages(other, torch.arange(len(other.labels), device=self._device))
+        if len(parts.public):
+            return PublicImages(self._train_images, torch.from_numpy(parts.public).to(self._device))
+        return None
+
+    @contextmanager
+    def _opened(self, client: int) -> Iterator[ClientData]:
+        """Open a client's data for the length of the block."""
+        data = ClientData(client, self._train_images, self._indices[client], self.task.classes, self._cell.seed)
+        try:
+            yield data
+        finally:
+            data.close()

@@ -1,0 +1,23 @@
+"""FLOPs of training, counted without computing anything."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from mosaic_bench.models import Classifier
+
+
+def training_flops_per_image(model: Classifier, channels: int, size: int) -> int:
+    """Count multiply-adds (two operations each) of one image's forward and backward pass.
+
+    The model is moved to the meta device, so no arithmetic runs and no random number is drawn. What a method's own
+    loss adds beyond the model's pass is not counted.
+    """
+    batch = 2  # BatchNorm refuses to train on one image
+    model = cast(Classifier, model.to("meta").train())
+    with FlopCounterMode(display=False) as counter:
+        model(torch.empty(batch, channels, size, size, device="meta")).sum().backward()
+    return counter.get_total_flops() // batch

@@ -1,0 +1,89 @@
+"""Channel groups: which axes of a model's tensors shrink together when the model is cut in width.
+
+A layer says which :class:`Channels` it reads and writes; channels that are added together (a residual stage and its
+shortcuts) or paired (a depthwise convolution) are the *same* object, so one index set keeps them aligned. The helpers
+below build the usual layers with that said; :func:`declare_axes` says it for any other module.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from torch import nn
+
+M = TypeVar("M", bound=nn.Module)
+_AXES = "channel_axes"
+
+
+@dataclass(frozen=True)
+class Channels:
+    """One axis of a tensor.
+
+    size: channels of the model at hand; group: the name under which they are cut, None for axes that never are (image
+    channels, logits); positions: consecutive columns each channel occupies, H·W after a flatten and 1 elsewhere.
+    """
+
+    size: int
+    group: str | None = None
+    positions: int = 1
+
+    @property
+    def columns(self) -> int:
+        """Length of the axis."""
+        return self.size * self.positions
+
+    def flattened(self, positions: int) -> Channels:
+        """The same channels after a flatten of maps with this many positions (H·W)."""
+        return replace(self, positions=positions)
+
+
+def declare_axes(module: M, **axes: tuple[Channels, ...]) -> M:
+    """Record the leading axes, at most two, of the module's own parameters and buffers by name; return the module.
+
+    Axes left out at the end (kernel height and width) are never cut. Raises ValueError for more than two axes.
+    """
+    if any(len(tensor_axes) > 2 for tensor_axes in axes.values()):
+        raise ValueError(f"{type(module).__name__}: a tensor can be cut along two axes at most")
+    setattr(module, _AXES, axes)
+    return module
+
+
+def channel_axes(model: nn.Module) -> dict[str, tuple[Channels, ...]]:
+    """Declared axes of every tensor of `model.state_dict()` that has some, by state name.
+
+    Raises ValueError where a declaration contradicts the tensor's shape.
+    """
+    state = model.state_dict()
+    found: dict[str, tuple[Channels, ...]] = {}
+    for path, module in model.named_modules():
+        for name, axes in getattr(module, _AXES, {}).items():
+            key = f"{path}.{name}" if path else name
+            if key not in state:  # a layer without bias
+                continue
+            lengths = tuple(axis.columns for axis in axes)
+            if lengths != tuple(state[key].shape[: len(axes)]):
+                raise ValueError(f"{key} has shape {tuple(state[key].shape)} but its axes are declared as {lengths}")
+            found[key] = axes
+    return found
+
+
+def convolution(
+    source: Channels, target: Channels, kernel: int, *, stride: int = 1, bias: bool = True, depthwise: bool = False
+) -> nn.Conv2d:
+    """Square convolution with "same" padding (odd kernels). A depthwise one has `source == target`."""
+    layer = nn.Conv2d(
+        source.size,
+        target.size,
+        kernel,
+        stride,
+        padding=kernel // 2,
+        groups=source.size if depthwise else 1,
+        bias=bias,
+    )
+    return declare_axes(layer, weight=(target,) if depthwise else (target, source), bias=(target,))
+
+
+def linear(source: Channels, target: Channels) -> nn.Linear:
+    """Linear layer; `source` may be flattened maps."""
+    return declare_axes(nn.Linear(source.columns, target.size), weight=(target, source), bias=(target,))

@@ -1,0 +1,42 @@
+"""The registry of client architectures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+
+from mosaic_bench.errors import UserError
+from mosaic_bench.models.blueprint import Blueprint
+from mosaic_bench.models.classifier import Classifier
+
+Architecture = Callable[[Blueprint], Classifier]
+ARCHITECTURES: dict[str, Architecture] = {}
+
+
+def register_architecture(name: str) -> Callable[[Architecture], Architecture]:
+    """Decorator that makes a function from :class:`Blueprint` to :class:`Classifier` available to suites as `name`.
+
+    Raises UserError if the name is taken.
+    """
+
+    def register(architecture: Architecture) -> Architecture:
+        if name in ARCHITECTURES:
+            raise UserError(f"architecture {name!r} is registered twice")
+        ARCHITECTURES[name] = architecture
+        return architecture
+
+    return register
+
+
+def build(arch: str, *, channels: int, size: int, classes: int, width: float = 1.0, norm: str = "batch") -> Classifier:
+    """A freshly initialised classifier, drawn from torch's global generator.
+
+    channels, size: of the images, size in pixels (8 to 64; the mlp takes any); width: multiplier in (0, 1], by which
+    every group of W channels shrinks to ceil(width·W); norm: batch, group or none. Raises UserError for an unknown
+    architecture or norm and for values out of range.
+    """
+    if arch not in ARCHITECTURES:
+        near = get_close_matches(arch, ARCHITECTURES, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UserError(f"unknown architecture {arch!r}; {hint}known: {', '.join(sorted(ARCHITECTURES))}")
+    return ARCHITECTURES[arch](Blueprint(channels, size, classes, width, norm))

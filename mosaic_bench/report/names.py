@@ -1,0 +1,29 @@
+"""What labels are called in front of readers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+_NAMES = {
+    "dirichlet": "Dirichlet",
+    "iid": "IID",
+    "mnist": "MNIST",
+    "fmnist": "Fashion-MNIST",
+    "svhn": "SVHN",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "tiny_imagenet": "Tiny-ImageNet",
+    "food101": "Food-101",
+    "alpha": "α",
+    "rho": "ρ",
+    "sigma": "σ",
+}
+
+
+def display(label: str, titles: Mapping[str, str]) -> str:
+    """``dirichlet(alpha=0.1)`` -> ``Dirichlet(α=0.1)``; names that nobody gave a title stay as they are.
+
+    ``titles`` holds what the suite's algorithms call themselves.
+    """
+    return re.sub(r"[A-Za-z_][A-Za-z0-9_]*", lambda match: titles.get(match[0], _NAMES.get(match[0], match[0])), label)

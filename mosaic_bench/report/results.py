@@ -1,0 +1,62 @@
+"""The cells of a suite as its store holds them, and the one number of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from mosaic_bench.store import State, Status, Store
+from mosaic_bench.suite import HeadlineSpec
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """One cell of the suite's grid.
+
+    Attributes:
+        key: its folder's name; None while its data is absent.
+        coordinates: grid axis -> label.
+        status: where it stands.
+        steps: its evaluated steps, oldest first.
+    """
+
+    key: str | None
+    coordinates: Mapping[str, str]
+    status: Status
+    steps: list[dict[str, Any]]
+
+    def headline(self, spec: HeadlineSpec) -> float | None:
+        """Return the cell's one number by the suite's rule; None unless the cell is done and measured it."""
+        if self.status.state is not State.DONE:
+            return None
+        series = [
+            (step["metrics"].get(_validation(spec.metric)), step["metrics"].get(spec.metric)) for step in self.steps
+        ]
+        measured = [(validation, value) for validation, value in series if value is not None]
+        if not measured:
+            return None
+        if spec.rule == "last":
+            return float(measured[-1][1])
+        if spec.rule == "mean_last_k":
+            return fmean(value for _, value in measured[-spec.k :])
+        validated = [(validation, value) for validation, value in measured if validation is not None]
+        return float(max(validated, key=lambda pair: pair[0])[1]) if validated else None
+
+
+def read_results(store: Store) -> list[CellResult]:
+    """Read every cell of the suite that the store was last run for, in the order of the grid."""
+    results = []
+    for entry in store.suite()["cells"]:
+        if entry["key"] is None:
+            results.append(CellResult(None, entry["coordinates"], Status(), []))
+        else:
+            folder = store.cell(entry["key"])
+            results.append(CellResult(entry["key"], entry["coordinates"], folder.status(), folder.steps()))
+    return results
+
+
+def _validation(metric: str) -> str:
+    """The same predictor's accuracy on validation images."""
+    return metric.partition("@")[0] + "@val"

@@ -1,0 +1,6 @@
+"""Results on disk: one folder per cell, written atomically. Nothing here imports torch."""
+
+from mosaic_bench.store.cell_folder import CellFolder, State, Status
+from mosaic_bench.store.store import Store, StoreError
+
+__all__ = ["CellFolder", "State", "Status", "Store", "StoreError"]

@@ -1,0 +1,42 @@
+"""Files that are either the old one or the new one, never half of each."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def replace_file(path: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, sync it, and rename it over ``path``.
+
+    Whatever ``write`` raises leaves ``path`` as it was and no temporary file behind.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Atomically replace a text file."""
+    replace_file(path, lambda temporary: _write_text(temporary, text))
+
+
+def replace_json(path: Path, value: Any) -> None:
+    """Atomically replace a JSON file; floats keep every digit."""
+    replace_text(path, json.dumps(value, indent=1, allow_nan=True) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")

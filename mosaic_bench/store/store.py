@@ -1,0 +1,71 @@
+"""A results folder: the suite that was asked for, and its cells."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mosaic_bench.errors import UserError
+from mosaic_bench.store.atomic import replace_json
+from mosaic_bench.store.cell_folder import CellFolder
+
+
+class StoreError(UserError):
+    """A results folder that can't be read or written."""
+
+
+class Store:
+    """The results of one suite.
+
+    ``suite.json`` lists the grid as it was last run (coordinates and keys), ``cells/KEY`` holds each cell, ``tables``
+    what was made of them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def cell(self, key: str) -> CellFolder:
+        """Return the folder of one cell, whether or not it exists yet."""
+        return CellFolder(self.path / "cells" / key)
+
+    def cells(self) -> Iterator[CellFolder]:
+        """Yield the cells on disk, in order of key."""
+        for path in sorted((self.path / "cells").glob("*")):
+            if (path / "cell.json").exists():
+                yield CellFolder(path)
+
+    def write_suite(self, suite: dict[str, Any]) -> None:
+        """Write the grid that the tables are made from."""
+        replace_json(self.path / "suite.json", suite)
+
+    def suite(self) -> dict[str, Any]:
+        """Read the grid that the tables are made from.
+
+        Raises:
+            StoreError: nothing was run here.
+        """
+        file = self.path / "suite.json"
+        try:
+            return dict(json.loads(file.read_text(encoding="utf-8")))
+        except FileNotFoundError as error:
+            raise StoreError(f"{self.path}: no results here; run the suite first") from error
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{file}: cannot be read ({error}); run the suite again to rebuild it") from error
+
+    def check_writable(self) -> None:
+        """Create the folder and prove that it takes files.
+
+        Raises:
+            StoreError: it does not.
+        """
+        try:
+            (self.path / "cells").mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path):
+                pass
+        except OSError as error:
+            raise StoreError(
+                f"{self.path}: cannot write results here ({error.strerror}); choose another folder with --results"
+            ) from error

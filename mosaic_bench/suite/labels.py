@@ -1,0 +1,25 @@
+"""How a value of a grid axis is called in tables, in progress lines and in ``--only``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def label(value: Any) -> str:
+    """Return a short, readable name: ``fedavg``, ``dirichlet(alpha=0.1)``, ``fmnist(train=6000)``, ``0``."""
+    if not isinstance(value, dict):
+        return ",".join(map(label, value)) if isinstance(value, list) else str(value)
+    for key in ("name", "arch"):
+        if key in value:
+            rest = {k: v for k, v in value.items() if k != key}
+            return label(value[key]) + _arguments(rest.pop("params", {}) | rest)
+    if len(value) == 1:
+        (name, params), *_ = value.items()
+        return str(name) + _arguments(params if isinstance(params, dict) else {})
+    return _arguments(value)
+
+
+def _arguments(params: dict[str, Any]) -> str:
+    if not params:
+        return ""
+    return "(" + ", ".join(f"{key}={label(value)}" for key, value in params.items()) + ")"

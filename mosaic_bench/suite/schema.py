@@ -1,0 +1,278 @@
+"""What a suite may say: the sections of a cell, and how to run and report a grid of them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+
+class Section(BaseModel):
+    """A part of a suite: immutable, and strict about names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _named(value: Any) -> Any:
+    """``fedavg`` is short for ``{name: fedavg}``."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _component(value: Any) -> Any:
+    """``iid`` is short for ``{iid: {}}``; ``{dirichlet: null}`` for ``{dirichlet: {}}``."""
+    if isinstance(value, str):
+        return {value: {}}
+    if isinstance(value, dict) and len(value) == 1:
+        return {name: {} if params is None else params for name, params in value.items()}
+    return value
+
+
+def _architecture(value: Any) -> Any:
+    """``resnet8`` is short for ``{arch: resnet8}``."""
+    return {"arch": value} if isinstance(value, str | list) else value
+
+
+class AlgorithmSpec(Section):
+    """Which algorithm, with which hyper-parameters off their defaults."""
+
+    name: str
+    params: dict[str, Any] = {}
+
+
+class DatasetSpec(Section):
+    """Which data set, and how many of its training and test images (all when not said)."""
+
+    name: str
+    train: int | None = Field(None, ge=2)
+    test: int | None = Field(None, ge=1)
+
+
+class WidthRule(Section):
+    """Widths r_i = (1/2)^min(sigma, floor(rho * i / K)) for clients i = 1..K (the rule of DFRD's published code)."""
+
+    rho: float = Field(gt=0)
+    sigma: int = Field(ge=0)
+
+
+class ModelsSpec(Section):
+    """What the clients train: one architecture, slices of it by width, or several architectures.
+
+    Attributes:
+        arch: one architecture, or a list of them (a family: clients run different ones).
+        assign: how a family spreads over clients: in turn, smallest architecture to the client with the least data,
+            or an explicit list of indices into ``arch``, one per client.
+        widths: one width ratio per client, or a rule; None for full-width models.
+        extract: how a client's slice is chosen: static (HeteroFL), rolling (FedRolex), random (federated dropout).
+        full_client: the first client keeps the full model whatever the widths say.
+        norm: normalisation layers of every model.
+        batch_statistics: where the global model's BatchNorm statistics come from: the clients' running statistics,
+            averaged, or re-estimated on the server's public images.
+    """
+
+    arch: str | Annotated[list[str], Field(min_length=1)]
+    assign: Literal["cycle", "capacity"] | list[int] = "cycle"
+    widths: list[Annotated[float, Field(gt=0, le=1)]] | WidthRule | None = None
+    extract: Literal["static", "rolling", "random"] = "static"
+    full_client: bool = False
+    norm: Literal["batch", "group", "none"] = "batch"
+    batch_statistics: Literal["aggregate", "recalibrate"] = "aggregate"
+
+    @model_validator(mode="after")
+    def _one_kind_of_heterogeneity(self) -> ModelsSpec:
+        if isinstance(self.arch, list) and self.widths is not None:
+            raise ValueError("widths slice one architecture; give either a list of architectures or widths, not both")
+        return self
+
+    @property
+    def architectures(self) -> list[str]:
+        """Every architecture in the federation."""
+        return list(self.arch) if isinstance(self.arch, list) else [self.arch]
+
+
+class PublicSpec(Section):
+    """Unlabelled images that the server owns: a fraction of the training images, or another data set."""
+
+    source: str = Field("train", alias="from")
+    fraction: float = Field(0.05, gt=0, le=1)
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
+
+
+class FederationSpec(Section):
+    """How many clients, how many of them a round asks, for how long, and what the server holds.
+
+    Attributes:
+        clients: number of clients K.
+        participation: share of the clients in each round's cohort, in (0, 1].
+        rounds: communication rounds.
+        validation: share of the training images that no client holds, labelled, for choices (never for training).
+        public: unlabelled images that the server owns; None when it has none.
+        weighting: weights of the average, the clients' sample counts or equal ones.
+    """
+
+    clients: int = Field(ge=1)
+    participation: float = Field(1.0, gt=0, le=1)
+    rounds: int = Field(ge=1)
+    validation: float = Field(0.0, ge=0, lt=1)
+    public: PublicSpec | None = None
+    weighting: Literal["samples", "uniform"] = "samples"
+
+
+class LocalSpec(Section):
+    """One client's training in one round: SGD on its own images.
+
+    Attributes:
+        steps: minibatches a round; or
+        epochs: passes over the client's images a round. Exactly one of the two is given.
+        batch: images per minibatch.
+        lr, momentum, weight_decay: of SGD, whose state is not kept between rounds.
+        clip: largest gradient norm; None leaves gradients alone.
+        augment: none, or standard (crop of the image padded by 4 pixels; flip where the data set allows it).
+        precision: fp32, or bf16 autocast.
+    """
+
+    steps: int | None = Field(None, ge=1)
+    epochs: int | None = Field(None, ge=1)
+    batch: int = Field(64, ge=2)
+    lr: float = Field(0.01, ge=0)
+    momentum: float = Field(0.0, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0)
+    clip: float | None = Field(None, gt=0)
+    augment: Literal["none", "standard"] = "none"
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> LocalSpec:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("give either steps or epochs, and only one of them")
+        return self
+
+
+class EvaluateSpec(Section):
+    """Evaluate after every ``every`` steps, and after the last."""
+
+    every: int = Field(1, ge=1)
+
+
+class Cell(Section):
+    """One experiment, fully resolved."""
+
+    algorithm: Annotated[AlgorithmSpec, BeforeValidator(_named)]
+    dataset: Annotated[DatasetSpec, BeforeValidator(_named)]
+    partition: Annotated[dict[str, dict[str, Any]], BeforeValidator(_component)]
+    models: Annotated[ModelsSpec, BeforeValidator(_architecture)]
+    federation: FederationSpec
+    local: LocalSpec
+    evaluate: EvaluateSpec = EvaluateSpec()
+    seed: int = Field(0, ge=0)
+
+    @field_validator("partition")
+    @classmethod
+    def _one_scheme(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        if len(value) != 1:
+            raise ValueError("expected one partition, such as {dirichlet: {alpha: 0.1}}")
+        return value
+
+    @model_validator(mode="after")
+    def _lists_match_clients(self) -> Cell:
+        clients = self.federation.clients
+        for name, given in (("widths", self.models.widths), ("assign", self.models.assign)):
+            if isinstance(given, list) and len(given) != clients:
+                raise ValueError(f"models.{name} has {len(given)} entries for {clients} clients")
+        if isinstance(self.models.assign, list) and max(self.models.assign) >= len(self.models.architectures):
+            raise ValueError("models.assign points beyond the list of architectures")
+        return self
+
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _seconds(value: Any) -> Any:
+    """``6h`` -> 21600; plain numbers are seconds."""
+    match = re.fullmatch(r"\s*([\d.]+)\s*([smhd])\s*", value) if isinstance(value, str) else None
+    return float(match[1]) * _SECONDS[match[2]] if match else value
+
+
+class RunSpec(Section):
+    """How cells are run; nothing here can change a result.
+
+    Attributes:
+        timeout: seconds a cell may take (or 90s, 30m, 6h); None for no limit.
+        checkpoint_every: steps between checkpoints.
+        threads: torch threads of a cell on a CPU. Part of the numeric environment: it changes the last bits.
+        isolation: one child process per cell, or none (in-process, for suites of second-long cells).
+    """
+
+    timeout: Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_seconds)] = None
+    checkpoint_every: int = Field(10, ge=1)
+    threads: int = Field(1, ge=1)
+    isolation: Literal["process", "none"] = "process"
+
+
+class HeadlineSpec(Section):
+    """The one number of a cell.
+
+    Attributes:
+        metric: ``acc/PREDICTOR@SPLIT``.
+        rule: the last evaluated step, the mean of the last k, or the step that was best on validation data. Never the
+            best on test data.
+        k: evaluated steps that ``mean_last_k`` averages.
+    """
+
+    metric: str = "acc/server@test"
+    rule: Literal["last", "mean_last_k", "best_on_validation"] = "last"
+    k: int = Field(10, ge=1)
+
+
+class TableSpec(Section):
+    """One table: which grid axis makes the rows, which make the columns, and what is marked.
+
+    Attributes:
+        name: file name without extension.
+        rows: axis of the rows.
+        columns: axes of the column levels, outermost first; every other axis but the seed when not said.
+        mark: which means stand out in each column.
+        spread: standard deviation over seeds (n - 1), or none.
+        caption: text before the rule and the number of seeds.
+    """
+
+    name: str = Field("main", pattern=r"^[A-Za-z0-9_-]+$")
+    rows: str = "algorithm"
+    columns: list[str] | None = None
+    mark: list[Literal["best", "second"]] = ["best", "second"]
+    spread: Literal["std", "none"] = "std"
+    caption: str | None = None
+
+
+class ReportSpec(Section):
+    """What is made of the results."""
+
+    headline: HeadlineSpec = HeadlineSpec()
+    tables: list[TableSpec] = [TableSpec()]
+
+
+class Override(Section):
+    """Settings for the cells that match ``when`` (grid axis -> value); ``set`` names dotted keys of a cell."""
+
+    when: dict[str, Any] = {}
+    set: dict[str, Any]
+
+
+class SuiteFile(Section):
+    """The sections of a suite file. A section of a cell may be given here, in ``grid``, or in ``overrides``."""
+
+    suite: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    title: str = ""
+    grid: dict[str, Any]
+    algorithm: Any = None
+    dataset: Any = None
+    partition: Any = None
+    models: Any = None
+    federation: dict[str, Any] = {}
+    local: dict[str, Any] = {}
+    evaluate: dict[str, Any] = {}
+    seed: Any = None
+    overrides: list[Override] = []
+    run: RunSpec = RunSpec()
+    report: ReportSpec = ReportSpec()

@@ -115,7 +115,7 @@ class Algorithm(ABC):
                 module.load_state_dict(self._awaiting.pop(name))
             setattr(self, name, module)
             self._made_later.add(name)
-        return getattr(self, name)  # type: ignore[no-any-return]
+        return getattr(self, name)
 
 
 def register(

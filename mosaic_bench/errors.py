@@ -6,4 +6,4 @@ class UserError(Exception):
 
 
 class Unsupported(Exception):
-    """A method cannot run in this cell. The one sentence it carries stands under the table, where the cell shows n/a."""
+    """A method cannot run in this cell. The cell shows n/a, and the one sentence carried here stands under the table."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
+from mosaic_bench import __version__
 from mosaic_bench.cli import check, data, listing, plan, run, show, status, tables
 from mosaic_bench.errors import UserError
 
@@ -15,6 +17,13 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def options(version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False) -> None:
+    pass
+
+
 app.command("run")(run.run)
 app.command("check")(check.check)
 app.command("plan")(plan.plan)

@@ -30,9 +30,13 @@ def fetch_command(
     data: Annotated[Path | None, typer.Option("--data", help="Directory to put them in.")] = None,
 ) -> None:
     """Download data sets, with checksums. Files that are already there are kept."""
+    fetch_datasets(names, download_directory() if data is None else data)
+
+
+def fetch_datasets(names: Sequence[str], directory: Path) -> None:
+    """Download to `directory` those of the data sets that are found nowhere."""
     from mosaic_bench.data.fetch import fetch
 
-    directory = download_directory() if data is None else data
     for name in names:
         if name not in CATALOG:
             raise unknown_name("data set", name, CATALOG)

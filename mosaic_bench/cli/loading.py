@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,3 +29,8 @@ def load_jobs(
     load_plugins(plugins or ())
     directories = data_directories(data or ())
     return suite, resolve(suite, directories), directories
+
+
+def missing_data(jobs: Iterable[Job]) -> list[str]:
+    """Return one sentence for each data set that these jobs need and that is not there."""
+    return list(dict.fromkeys(job.missing for job in jobs if job.missing))

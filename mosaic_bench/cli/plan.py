@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.table import Table
-
-from mosaic_bench.cli.loading import load_jobs
+from mosaic_bench.cli.loading import load_jobs, missing_data
 from mosaic_bench.cli.options import RESULTS, Data, Only, Plugin, Results, Set, SuiteFile
+from mosaic_bench.cli.output import make_console, make_table, print_table
 from mosaic_bench.store import Store
 
 
@@ -20,13 +18,17 @@ def plan(
 ) -> None:
     """List the cells of a suite with their keys and states."""
     loaded, jobs, directories = load_jobs(suite, data, set_, only, plugin)
-    jobs = [job for job in jobs if job.wanted]
+    wanted = [job for job in jobs if job.wanted]
     store = Store(results / loaded.name)
-    table = Table(title=f"{loaded.title}: {len(jobs)} cells", title_justify="left")
-    for heading in ("key", *loaded.axes, "state"):
-        table.add_column(heading)
-    for job in jobs:
-        key = None if job.missing else job.key(directories)
-        state = job.missing or store.cell(str(key)).status().state.value
-        table.add_row(key or "--", *job.coordinates.values(), state)
-    Console().print(table)
+    table = make_table("key", *loaded.axes, "state")
+    for job in wanted:
+        if job.missing:
+            table.add_row("--", *job.coordinates.values(), "no data")
+        else:
+            key = job.key(directories)
+            table.add_row(key, *job.coordinates.values(), store.cell(key).status().state.value)
+    console = make_console()
+    console.print(f"{loaded.title}: {len(wanted)} cells")
+    print_table(console, table)
+    for sentence in missing_data(wanted):
+        console.print(sentence)

@@ -16,7 +16,7 @@ class RunProgress:
     """Shows each running cell and the whole, from events that come from several threads.
 
     Args:
-        titles: key -> the cell's coordinates on one line.
+        titles: key -> what tells the cell from the others, on one line.
         metric: the headline metric, shown where it was measured.
     """
 
@@ -27,7 +27,13 @@ class RunProgress:
         self._began: dict[str, float] = {}
         self._latest: dict[str, float] = {}
         self._ended = 0
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        # Titles are labels of the user's suite; brackets in them are not markup.
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
         self._bars = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
 
     def __enter__(self) -> RunProgress:
@@ -57,8 +63,13 @@ class RunProgress:
         with self._lock:
             self._ended += 1
             self._bars.remove_task(self._tasks.pop(key))
-            seconds = time.monotonic() - self._began[key]
-            measured = f"  {self._metric} {100 * self._latest[key]:.1f} %" if key in self._latest else ""
-            what = "runs in another process" if state is State.RUNNING else state.value
-            line = f"[{self._ended}/{len(self._titles)}] {key}  {self._titles[key]}  {what}{measured}  {seconds:.1f} s"
-            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+            self._console.print(self._line(key, state))
+
+    def _line(self, key: str, state: State) -> str:
+        """Fixed columns first, so that lines stand in columns: ``[3/8] 9bd37b9a25b2 done  83.2 %   1.4 s  fedavg · 0``."""
+        total = len(self._titles)
+        what = "elsewhere" if state is State.RUNNING else state.value  # another process has this cell
+        measured = f"{100 * self._latest[key]:.1f} %" if key in self._latest else ""
+        seconds = time.monotonic() - self._began[key]
+        count = f"[{self._ended:>{len(str(total))}}/{total}]"
+        return f"{count} {key} {what:<9} {measured:>7} {seconds:>7.1f} s  {self._titles[key]}"

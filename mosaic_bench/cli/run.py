@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
 
-from mosaic_bench.cli.loading import load_jobs
+from mosaic_bench.cli.loading import load_jobs, missing_data
 from mosaic_bench.cli.options import RESULTS, Data, Only, Plugin, Results, Set, SuiteFile
+from mosaic_bench.cli.output import make_console
 from mosaic_bench.cli.progress import RunProgress
 from mosaic_bench.cli.tables import write_tables
 from mosaic_bench.errors import UserError
@@ -39,9 +39,9 @@ def run(
 ) -> None:
     """Run a suite: cells that are done are not repeated, cut ones go on where they were cut."""
     loaded, jobs, directories = load_jobs(suite, data, set_, only, plugin)
-    missing = dict.fromkeys(job.missing for job in jobs if job.missing and job.wanted)
+    missing = missing_data(job for job in jobs if job.wanted)
     if missing:
-        raise UserError("\n".join(str(sentence) for sentence in missing))
+        raise UserError("\n".join(missing))
     store = Store(results / loaded.name)
     store.check_writable()
     wanted = _describe(store, suite, loaded, jobs, directories)
@@ -49,10 +49,10 @@ def run(
     from mosaic_bench.engine.dispatch import Dispatcher
     from mosaic_bench.engine.slots import choose_device, default_workers
 
-    console = Console()
-    waiting = {folder: job.title for folder, job in wanted.items() if not folder.status().state.finished}
-    console.print(f"{loaded.title}: {len(wanted)} cells, {len(wanted) - len(waiting)} done already", highlight=False)
-    titles = {folder.key: title for folder, title in waiting.items()}
+    console = make_console()
+    waiting = [folder for folder in wanted if not folder.status().state.finished]
+    console.print(f"{loaded.title}: {len(wanted)} cells, {len(wanted) - len(waiting)} done already")
+    titles = {folder.key: _title(wanted[folder], loaded) for folder in waiting}
     with RunProgress(console, titles, loaded.report.headline.metric) as progress:
         chosen = choose_device(device)
         dispatcher = Dispatcher(
@@ -63,7 +63,7 @@ def run(
             progress,
             plugin or (),
         )
-        dispatcher.dispatch(list(waiting))
+        dispatcher.dispatch(waiting)
     write_tables(store, console)
     raise typer.Exit(_exit_code(list(wanted), dispatcher.interrupted))
 
@@ -88,12 +88,19 @@ def _describe(
             "title": suite.title,
             "file": str(file),
             "axes": suite.axes,
-            "titles": {job.algorithm.name: job.algorithm.title for job in jobs},
+            "titles": {job.algorithm.name: job.algorithm.title + "†" * job.algorithm.extension for job in jobs},
             "report": suite.report.model_dump(mode="json"),
             "cells": entries,
         }
     )
     return wanted
+
+
+def _title(job: Job, suite: Suite) -> str:
+    """Return what tells a cell from the others of its suite: ``fedavg · dirichlet(alpha=0.1) · seed 0``."""
+    names = {axis: f"seed {label}" if axis == "seed" else label for axis, label in job.coordinates.items()}
+    telling = [name for axis, name in names.items() if len(suite.axes[axis]) > 1]
+    return " · ".join(telling or names.values())
 
 
 def _with(spec: RunSpec, isolation: Isolation | None) -> RunSpec:

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from mosaic_bench.cli.options import RESULTS, Results
+from mosaic_bench.cli.output import make_console, make_table, print_table
 from mosaic_bench.cli.stores import find_store
 
 
@@ -22,15 +21,16 @@ def status(
     from mosaic_bench.report.results import read_results
 
     store = find_store(suite, results)
-    found = read_results(store)
-    table = Table("key", *store.suite()["axes"], "state", "step", title=store.suite()["title"], title_justify="left")
+    described, found = store.suite(), read_results(store)
+    table = make_table("key", *described["axes"], "state", "step")
     for result in found:
         where = f"{result.status.step}/{result.status.steps}" if result.status.steps else ""
         table.add_row(result.key or "--", *result.coordinates.values(), result.status.state.value, where)
-    console = Console()
-    console.print(table)
+    console = make_console()
+    console.print(described["title"])
+    print_table(console, table)
     counts = Counter(result.status.state.value for result in found)
-    console.print(", ".join(f"{count} {state}" for state, count in counts.items()), highlight=False)
+    console.print(", ".join(f"{count} {state}" for state, count in counts.items()))
     for result in found:
         if result.status.message:
-            console.print(f"{result.key}: {result.status.message}", highlight=False)
+            console.print(f"{result.key}: {result.status.message}")

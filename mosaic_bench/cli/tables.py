@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from mosaic_bench.cli.options import RESULTS, Results
+from mosaic_bench.cli.output import make_console, print_table
 from mosaic_bench.cli.stores import find_store
 from mosaic_bench.store import Store
 
@@ -18,7 +19,7 @@ def tables(
     results: Results = RESULTS,
 ) -> None:
     """Print the tables of a suite that was run, and write them as LaTeX."""
-    write_tables(find_store(suite, results), Console())
+    write_tables(find_store(suite, results), make_console())
 
 
 def write_tables(store: Store, console: Console) -> None:
@@ -27,19 +28,14 @@ def write_tables(store: Store, console: Console) -> None:
     from mosaic_bench.report.results import read_results
     from mosaic_bench.report.table import make_table
     from mosaic_bench.report.text import render_text
-    from mosaic_bench.store.atomic import replace_text
-    from mosaic_bench.suite import ReportSpec
 
-    suite = store.suite()
-    report = ReportSpec.model_validate(suite["report"])
+    suite, report = store.suite(), store.report()
     found = read_results(store)
-    (store.path / "tables").mkdir(exist_ok=True)
     for spec in report.tables:
         table = make_table(found, suite["title"], spec, report.headline, suite["titles"])
-        file = store.path / "tables" / f"{spec.name}.tex"
-        replace_text(file, render_latex(table, suite["suite"]))
-        console.print(f"\n{table.caption}", highlight=False, markup=False, soft_wrap=True)
-        console.print(render_text(table))
+        file = store.write_table(spec.name, render_latex(table, suite["suite"]))
+        console.print(f"\n{table.caption}")
+        print_table(console, render_text(table))
         for note in table.notes:
-            console.print(note, highlight=False, markup=False, soft_wrap=True)
-        console.print(f"LaTeX: {file}", highlight=False, soft_wrap=True)
+            console.print(note)
+        console.print(f"LaTeX: {file}")

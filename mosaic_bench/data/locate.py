@@ -8,7 +8,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from mosaic_bench.data.catalog import CATALOG, Record
-from mosaic_bench.data.errors import MissingData, unknown_name
+from mosaic_bench.data.errors import DataError, MissingData, unknown_name
 from mosaic_bench.data.formats import Format, ImageFolder, Npz
 
 DATA_VARIABLE = "MOSAIC_BENCH_DATA"
@@ -59,17 +59,10 @@ def locate(name: str, directories: Sequence[Path]) -> Source:
 
     Raises:
         MissingData: for a data set of the catalog that lies in none of them.
-        DataError: for a name that is neither in the catalog nor in a directory.
+        DataError: for a name that is neither in the catalog nor in a directory, or an image folder without test images.
     """
     record = CATALOG.get(name)
-    source = _locate_own(name, directories) if record is None else _locate_record(record, directories)
-    if source is None:
-        if record is None:
-            looked_in = ", ".join(str(directory) for directory in directories)
-            error = unknown_name("data set", name, CATALOG)
-            raise type(error)(f"{error} Neither {name}.npz nor {name}/train/ was found in {looked_in}.")
-        raise MissingData(f"no data: fetch it with `mosaic-bench data fetch {name}`")
-    return source
+    return _locate_own(name, directories) if record is None else _locate_record(record, directories)
 
 
 def check_present(name: str, directories: Sequence[Path]) -> str | None:
@@ -85,21 +78,26 @@ def check_present(name: str, directories: Sequence[Path]) -> str | None:
     return None
 
 
-def _locate_record(record: Record, directories: Sequence[Path]) -> Source | None:
+def _locate_record(record: Record, directories: Sequence[Path]) -> Source:
     if not record.files:
         return Source(record.name, record.format, BUNDLED, record)
     candidates = [directory / place for directory in directories for place in record.locations]
     for location in (*candidates, *record.installed):
         if all(path.exists() for path in record.format.sources(location)):
             return Source(record.name, record.format, location, record)
-    return None
+    raise MissingData(f"no data: fetch it with `mosaic-bench data fetch {record.name}`")
 
 
-def _locate_own(name: str, directories: Sequence[Path]) -> Source | None:
+def _locate_own(name: str, directories: Sequence[Path]) -> Source:
     for directory in directories:
         archive, folder = directory / f"{name}.npz", directory / name
         if archive.is_file():
             return Source(name, Npz(), archive, None)
         if (folder / "train").is_dir():
+            if not any((folder / test).is_dir() for test in ("test", "val")):
+                raise DataError(f"{folder} has no folder test or val beside train.")
             return Source(name, ImageFolder(), folder, None)
-    return None
+    looked_in = ", ".join(str(directory) for directory in directories)
+    raise DataError(
+        f"{unknown_name('data set', name, CATALOG)} Neither {name}.npz nor {name}/train/ is in {looked_in}."
+    )

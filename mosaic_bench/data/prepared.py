@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
+from mosaic_bench.data.catalog import Record
 from mosaic_bench.data.dataset import Dataset, Split
 from mosaic_bench.data.errors import DataError
 from mosaic_bench.data.formats import Decoded
@@ -26,7 +27,7 @@ from mosaic_bench.data.normalisation import channel_statistics
 
 log = logging.getLogger(__name__)
 
-# Raised when a reader changes what it decodes, so that copies prepared by the old one are not used.
+# Raised when a reader decodes otherwise or the catalog's statistics change, so that older copies are not used.
 READER_VERSION = 1
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -103,12 +104,24 @@ def decode(source: Source) -> Decoded:
     """Read a data set from its published files.
 
     Raises:
-        DataError: if a file is missing, damaged or unreadable.
+        DataError: if a file is missing, damaged or unreadable, or if it is another data set than its place says.
     """
     try:
-        return source.format.decode(source.location)
+        decoded = source.format.decode(source.location)
     except OSError as error:
         raise DataError(f"cannot read {source.name} in {source.location}: {error}") from error
+    if source.record is not None:
+        _check_shape(source.record, decoded, source.location)
+    return decoded
+
+
+def _check_shape(record: Record, decoded: Decoded, location: Path) -> None:
+    expected = (record.size, record.size, record.channels)
+    for split in (decoded.train, decoded.test):
+        if split.images.shape[1:] != expected:
+            raise DataError(f"{location}: images of shape {split.images.shape[1:]}, {record.title} has {expected}.")
+    if len(decoded.classes) != record.num_classes:
+        raise DataError(f"{location}: {len(decoded.classes)} classes, {record.title} has {record.num_classes}.")
 
 
 def tensor_digest(arrays: Sequence[np.ndarray]) -> str:

@@ -102,9 +102,10 @@ def _unpack(present: Any, packed: Any) -> Any:
         present.load_state_dict(packed["state"])
         return present
     if isinstance(packed, dict):
-        inside = present if isinstance(present, dict) else {}
-        return {key: _unpack(inside.get(key), item) for key, item in packed.items()}
+        made = present if isinstance(present, dict) else {}
+        return {key: _unpack(made.get(key), item) for key, item in packed.items()}
     if isinstance(packed, list | tuple):
-        inside = present if isinstance(present, list | tuple) and len(present) == len(packed) else [None] * len(packed)
-        return type(packed)(_unpack(old, item) for old, item in zip(inside, packed, strict=True))
+        same_length = isinstance(present, list | tuple) and len(present) == len(packed)
+        olds = present if same_length else [None] * len(packed)
+        return type(packed)(_unpack(old, item) for old, item in zip(olds, packed, strict=True))
     return packed

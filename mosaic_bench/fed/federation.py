@@ -112,7 +112,7 @@ class Federation:
         return list(dict.fromkeys(self._cell.models.architectures))
 
     def module(self, name: str, factory: Callable[[], M], t: int = 0) -> M:
-        """Build a module of the algorithm's own on the cell's device; its initial weights depend on seed, name and t."""
+        """Build a module of the algorithm's own on the cell's device; initial weights depend on seed, name and t."""
         with seeded(self._cell.seed, "module", name=name, t=t):
             return self._place(factory())
 
@@ -321,20 +321,21 @@ class Federation:
 
     def _build(self, model: ClientModel) -> Classifier:
         task = self.task
-        with seeded(self._cell.seed, "weights", arch=model.arch, width=str(model.width)):
+        width = model.width * self._cell.models.width
+        with seeded(self._cell.seed, "weights", arch=model.arch, width=str(width)):
             return self._place(
                 build(
                     model.arch,
                     channels=task.channels,
                     size=task.size,
                     classes=task.classes,
-                    width=model.width,
+                    width=width,
                     norm=self._cell.models.norm,
                 )
             )
 
     def _place(self, module: M) -> M:
-        return module.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return module.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _public_images(self, parts: Split, other: DeviceImages | None) -> PublicImages | None:
         if other is not None:

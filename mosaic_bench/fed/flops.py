@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -17,7 +15,7 @@ def training_flops_per_image(model: Classifier, channels: int, size: int) -> int
     loss adds beyond the model's pass is not counted.
     """
     batch = 2  # BatchNorm refuses to train on one image
-    model = cast(Classifier, model.to("meta").train())
+    model = model.to("meta").train()
     with FlopCounterMode(display=False) as counter:
         model(torch.empty(batch, channels, size, size, device="meta")).sum().backward()
     return counter.get_total_flops() // batch

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from statistics import fmean, stdev
 
+from mosaic_bench.report.names import display
 from mosaic_bench.report.results import CellResult
 from mosaic_bench.store import State
 from mosaic_bench.suite import HeadlineSpec, TableSpec
@@ -41,6 +42,11 @@ class Entry:
     gap: str = ""
     mark: str = ""
 
+    @classmethod
+    def absent(cls) -> Entry:
+        """A place that the grid has no cell for, or none with a result."""
+        return cls(None, None, 0, gap="--")
+
 
 @dataclass(frozen=True)
 class Table:
@@ -72,29 +78,34 @@ def make_table(
 
     Means that are equal before rounding share a mark.
     """
-    axes = list(results[0].coordinates)
-    values = {axis: list(dict.fromkeys(r.coordinates[axis] for r in results)) for axis in axes}
-    wanted = spec.columns if spec.columns is not None else [a for a in axes if a not in (spec.rows, "seed")]
+    values = {axis: list(dict.fromkeys(r.coordinates[axis] for r in results)) for axis in results[0].coordinates}
+    wanted = spec.columns if spec.columns is not None else [a for a in values if a not in (spec.rows, "seed")]
     levels = tuple(axis for axis in wanted if len(values[axis]) > 1)
-    fixed = [values[axis][0] for axis in wanted if len(values[axis]) == 1]
+    fixed = [display(values[axis][0], titles) for axis in wanted if len(values[axis]) == 1]
     groups: dict[tuple[str, Column], list[CellResult]] = defaultdict(list)
     for result in results:
         column = tuple(result.coordinates[axis] for axis in levels)
         groups[result.coordinates[spec.rows], column].append(result)
-    columns = list(dict.fromkeys(column for _, column in groups))
+    columns = _in_order({column for _, column in groups}, [values[axis] for axis in levels])
     rows = values[spec.rows]
     entries = {place: _entry(group, headline, spec) for place, group in groups.items()}
     for column in columns:
         entries |= _marked({(row, column): entries[row, column] for row in rows if (row, column) in entries}, spec)
-    notes = list(dict.fromkeys(_note(result) for result in results if result.status.message))
+    notes = list(dict.fromkeys(_note(result, titles) for result in results if result.status.message))
     caption = _caption(spec, title, fixed, headline, entries)
     return Table(spec.name, caption, levels, rows, columns, entries, notes, titles)
+
+
+def _in_order(columns: Iterable[Column], labels: Sequence[Sequence[str]]) -> list[Column]:
+    """Sort columns as the axes list their values, the outermost level first, so that its groups stay together."""
+    return sorted(columns, key=lambda column: [known.index(part) for known, part in zip(labels, column, strict=True)])
 
 
 def _entry(group: list[CellResult], headline: HeadlineSpec, spec: TableSpec) -> Entry:
     numbers = [number for result in group if (number := result.headline(headline)) is not None]
     if not numbers:
-        return Entry(None, None, 0, next((GAPS[r.status.state] for r in group if r.status.state in GAPS), "--"))
+        gaps = [GAPS[result.status.state] for result in group if result.status.state in GAPS]
+        return replace(Entry.absent(), gap=gaps[0]) if gaps else Entry.absent()
     spread = stdev(numbers) if len(numbers) > 1 and spec.spread == "std" else None
     return Entry(fmean(numbers), spread, len(numbers))
 
@@ -103,29 +114,37 @@ def _marked(column: dict[tuple[str, Column], Entry], spec: TableSpec) -> dict[tu
     ranked = sorted({entry.mean for entry in column.values() if entry.mean is not None}, reverse=True)
     marks = {mean: mark for mean, mark in zip(ranked, ("best", "second"), strict=False) if mark in spec.mark}
     return {
-        place: Entry(e.mean, e.std, e.n, e.gap, marks.get(e.mean, "") if e.mean is not None else "")
-        for place, e in column.items()
+        place: replace(entry, mark=marks.get(entry.mean, "")) if entry.mean is not None else entry
+        for place, entry in column.items()
     }
 
 
 def _caption(
     spec: TableSpec, title: str, fixed: list[str], headline: HeadlineSpec, entries: dict[tuple[str, Column], Entry]
 ) -> str:
-    counts = sorted({entry.n for entry in entries.values() if entry.n})
-    seeds = (
-        "no finished cells"
-        if not counts
-        else f"n = {counts[0]}"
-        if len(counts) == 1
-        else f"n = {counts[0]} to {counts[-1]}"
-    )
     rule = {"last": "last step", "mean_last_k": f"mean of the last {headline.k} evaluated steps"}.get(
         headline.rule, "step that was best on validation images"
     )
     setting = f" ({', '.join(fixed)})" if fixed else ""
     spread = "mean ± sample standard deviation over seeds" if spec.spread == "std" else "mean over seeds"
-    return f"{spec.caption or title}{setting}. {headline.metric} in %, {rule}; {spread}, {seeds}."
+    return f"{spec.caption or title}{setting}. {_in_words(headline.metric)} in %, {rule}; {spread}, {_counts(entries.values())}."
 
 
-def _note(result: CellResult) -> str:
-    return f"{', '.join(result.coordinates.values())}: {result.status.state.value}: {result.status.message}"
+def _counts(entries: Iterable[Entry]) -> str:
+    counts = [entry.n for entry in entries if entry.n]
+    if not counts:
+        return "no finished cells"
+    least, most = min(counts), max(counts)
+    return f"n = {least}" if least == most else f"n = {least} to {most}"
+
+
+def _in_words(metric: str) -> str:
+    """``acc/server@test`` -> ``Accuracy of the server on test images``."""
+    predictor, _, split = metric.removeprefix("acc/").partition("@")
+    return f"Accuracy of the {predictor} on {'test' if split == 'test' else 'validation'} images"
+
+
+def _note(result: CellResult, titles: Mapping[str, str]) -> str:
+    """One line without the seed, so that a reason that all seeds share is given once."""
+    setting = ", ".join(display(text, titles) for axis, text in result.coordinates.items() if axis != "seed")
+    return f"{setting}: {result.status.state.value}: {' '.join(result.status.message.split())}"

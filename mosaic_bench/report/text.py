@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -13,14 +14,15 @@ _STYLES = {"best": "bold", "second": "underline", "": ""}
 
 def render_text(table: Table) -> RichTable:
     """Return a rich table without its caption: best bold, second underlined, numbers in percent."""
-    rendered = RichTable()
-    rendered.add_column("")
+    rendered = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+    rendered.add_column("", no_wrap=True)
     for column in table.columns:
-        rendered.add_column("\n".join(display(part, table.titles) for part in column) or "accuracy", justify="right")
+        heading = "\n".join(display(part, table.titles) for part in column) or "accuracy"
+        rendered.add_column(Text(heading), justify="right", no_wrap=True)
     for row in table.rows:
-        places = (table.entries.get((row, column), Entry(None, None, 0, "--")) for column in table.columns)
+        places = (table.entries.get((row, column), Entry.absent()) for column in table.columns)
         rendered.add_row(
-            display(row, table.titles), *(Text(percent(entry), style=_STYLES[entry.mark]) for entry in places)
+            Text(display(row, table.titles)), *(Text(percent(entry), style=_STYLES[entry.mark]) for entry in places)
         )
     return rendered
 

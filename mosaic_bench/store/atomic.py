@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 
 def replace_file(path: Path, write: Callable[[Path], None]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, sync it, and rename it over ``path``.
+    """Let ``write`` make a temporary file beside ``path``, sync it, and rename it over ``path``.
 
-    Whatever ``write`` raises leaves ``path`` as it was and no temporary file behind.
+    Whatever ``write`` raises leaves ``path`` as it was and no temporary file behind. The file gets ordinary
+    permissions, so that others can read a shared results folder.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         write(temporary)
         with temporary.open("rb") as file:

@@ -134,7 +134,7 @@ def _whole_lines(file: Path) -> list[dict[str, Any]]:
     if not file.exists():
         return []
     records = []
-    for line in file.read_text(encoding="utf-8").splitlines():
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             records.append(json.loads(line))
         except ValueError:

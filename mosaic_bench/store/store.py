@@ -12,6 +12,8 @@ from mosaic_bench.errors import UserError
 from mosaic_bench.store.atomic import replace_json
 from mosaic_bench.store.cell_folder import CellFolder
 
+_SUITE_KEYS = {"suite", "title", "axes", "titles", "report", "cells"}
+
 
 class StoreError(UserError):
     """A results folder that can't be read or written."""
@@ -45,15 +47,18 @@ class Store:
         """Read the grid that the tables are made from.
 
         Raises:
-            StoreError: nothing was run here.
+            StoreError: nothing was run here, or the file is damaged.
         """
         file = self.path / "suite.json"
         try:
-            return dict(json.loads(file.read_text(encoding="utf-8")))
+            suite = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise StoreError(f"{self.path}: no results here; run the suite first") from error
         except (OSError, ValueError) as error:
             raise StoreError(f"{file}: cannot be read ({error}); run the suite again to rebuild it") from error
+        if not isinstance(suite, dict) or not suite.keys() >= _SUITE_KEYS:
+            raise StoreError(f"{file}: not the list of a suite's cells; run the suite again to rebuild it")
+        return suite
 
     def check_writable(self) -> None:
         """Create the folder and prove that it takes files.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Any
 
 from mosaic_bench.suite.errors import Path, SuiteError, did_you_mean
-from mosaic_bench.suite.labels import label
+from mosaic_bench.suite.labels import head, label
 from mosaic_bench.suite.source import Source
 
 
@@ -22,21 +22,41 @@ class Choice:
     path: Path
 
 
+def axis_paths(source: Source) -> dict[str, Path]:
+    """Return the axes of the grid and where their values stand, in the order of the file, zipped ones last.
+
+    Raises:
+        SuiteError: no axis, an axis that stands twice, or a ``zip`` that is not a mapping.
+    """
+    grid = source.data["grid"]
+    zipped = grid.get("zip")
+    if zipped is not None and not isinstance(zipped, dict):
+        raise SuiteError(
+            f"{source.where(('grid', 'zip'))}: grid.zip should be a mapping of axes to lists, got {zipped!r}"
+        )
+    paths: dict[str, Path] = {name: ("grid", name) for name in grid if name not in {"zip", "exclude"}}
+    for name in zipped or {}:
+        if name in paths:
+            raise SuiteError(f"{source.where(('grid', 'zip', name))}: '{name}' is an axis of the grid already")
+        paths[name] = ("grid", "zip", name)
+    if not paths:
+        raise SuiteError(f"{source.where(('grid',))}: the grid is empty; give it at least one axis")
+    return paths
+
+
 def combinations(source: Source) -> Iterator[list[Choice]]:
     """Yield one list of choices per cell, in the order of the file (the last axis moves fastest).
 
     Raises:
-        SuiteError: an axis that is empty or not a list, zipped lists of different lengths, an unknown axis in
-            ``exclude``, or a grid that leaves no cell.
+        SuiteError: an axis that is empty, not a list, or lists a value twice, zipped lists of different lengths, an
+            unknown axis in ``exclude``, or a grid that leaves no cell.
     """
-    grid = dict(source.data["grid"])
-    zipped, excluded = grid.pop("zip", {}), grid.pop("exclude", [])
-    factors = [[[choice] for choice in _axis(source, ("grid", name), name, values)] for name, values in grid.items()]
-    if zipped:
-        factors.append(_zip(source, zipped))
-    axes = [*grid, *zipped]
-    for index, rule in enumerate(excluded):
-        check_axes(rule, axes, source.where(("grid", "exclude", index)))
+    paths = axis_paths(source)
+    product = {name: path for name, path in paths.items() if len(path) == 2}
+    factors = [[[choice] for choice in _distinct(source, _axis(source, path))] for path in product.values()]
+    if len(product) < len(paths):
+        factors.append(_zip(source, [path for name, path in paths.items() if name not in product]))
+    excluded = _excluded(source, paths)
     found = False
     for parts in itertools.product(*factors):
         choices = [choice for part in parts for choice in part]
@@ -45,49 +65,73 @@ def combinations(source: Source) -> Iterator[list[Choice]]:
             found = True
             yield choices
     if not found:
-        raise SuiteError(f"{source.where(('grid',))}: the grid has no cells; give each axis at least one value")
+        raise SuiteError(f"{source.where(('grid', 'exclude'))}: grid.exclude leaves no cell")
 
 
-def check_axes(rule: Mapping[str, Any], axes: list[str], where: str) -> None:
-    """Refuse a condition on something that is not an axis of the grid."""
+def check_axes(rule: Iterable[str], axes: Iterable[str], where: str) -> None:
+    """Refuse a name that is not an axis of the grid."""
+    axes = list(axes)
     for name in rule:
         if name not in axes:
             raise SuiteError(f"{where}: '{name}' is not an axis of this grid{did_you_mean(name, axes)}")
 
 
 def matches(rule: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
-    """True when every axis in ``rule`` has the value, the name, the label or the ``*`` pattern that the rule gives.
+    """True when every axis in ``rule`` has the value that the rule gives.
 
-    A list in the rule means any of its entries.
+    A rule gives the value itself, its name (``dirichlet``), its label (``dirichlet(alpha=0.1)``), a ``*`` pattern of
+    either, or a list of these of which any one will do.
     """
     return all(
-        any(_same(wanted, values[axis]) for wanted in (wanted if isinstance(wanted, list) else [wanted]))
+        any(same(wanted, values[axis]) for wanted in (wanted if isinstance(wanted, list) else [wanted]))
         for axis, wanted in rule.items()
     )
 
 
-def _same(wanted: Any, value: Any) -> bool:
+def same(wanted: Any, value: Any) -> bool:
+    """True when ``wanted`` is the value, its name, its label, or a pattern of either."""
     if wanted == value:
         return True
     if isinstance(wanted, dict):
         return False
-    names = {label(value)}
-    if isinstance(value, dict) and "name" in value:
-        names.add(str(value["name"]))
-    return any(fnmatch(name, str(wanted)) for name in names)
+    return any(fnmatch(name, str(wanted)) for name in (label(value), head(label(value))))
 
 
-def _axis(source: Source, path: Path, name: str, values: Any) -> list[Choice]:
+def _axis(source: Source, path: Path) -> list[Choice]:
+    name, values = str(path[-1]), source.data
+    for part in path:
+        values = values[str(part)]
     if not isinstance(values, list):
-        raise SuiteError(f"{source.where(path)}: grid.{name}: expected a list of values, got {values!r}")
+        raise SuiteError(f"{source.where(path)}: grid.{name} should be a list of values, got {values!r}")
     if not values:
         raise SuiteError(f"{source.where(path)}: grid.{name} is empty; give it at least one value or remove it")
     return [Choice(name, value, (*path, index)) for index, value in enumerate(values)]
 
 
-def _zip(source: Source, zipped: dict[str, Any]) -> list[list[Choice]]:
-    columns = [_axis(source, ("grid", "zip", name), name, values) for name, values in zipped.items()]
+def _distinct(source: Source, choices: list[Choice]) -> list[Choice]:
+    """Refuse a value that stands twice: its cells would be counted twice."""
+    seen: set[str] = set()
+    for choice in choices:
+        name = label(choice.value)
+        if name in seen:
+            raise SuiteError(f"{source.where(choice.path)}: grid.{choice.axis} lists '{name}' twice")
+        seen.add(name)
+    return choices
+
+
+def _zip(source: Source, paths: list[Path]) -> list[list[Choice]]:
+    columns = [_axis(source, path) for path in paths]
     if len({len(column) for column in columns}) > 1:
         lengths = ", ".join(f"{column[0].axis} {len(column)}" for column in columns)
         raise SuiteError(f"{source.where(('grid', 'zip'))}: zipped lists differ in length: {lengths}")
     return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _excluded(source: Source, axes: Iterable[str]) -> list[dict[str, Any]]:
+    rules = source.data["grid"].get("exclude") or []
+    if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
+        where = source.where(("grid", "exclude"))
+        raise SuiteError(f"{where}: grid.exclude should be a list of mappings such as {{algorithm: dense, seed: 1}}")
+    for index, rule in enumerate(rules):
+        check_axes(rule, axes, source.where(("grid", "exclude", index)))
+    return rules

@@ -7,11 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from mosaic_bench.suite.errors import LocatedError, Path
+
 
 class Section(BaseModel):
-    """A part of a suite: immutable, and strict about names."""
+    """A part of a suite: immutable, and strict about names and types: ``"5"``, ``5.0`` and ``true`` are no integers."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def _named(value: Any) -> Any:
@@ -31,6 +33,17 @@ def _component(value: Any) -> Any:
 def _architecture(value: Any) -> Any:
     """``resnet8`` is short for ``{arch: resnet8}``."""
     return {"arch": value} if isinstance(value, str | list) else value
+
+
+_SHORT_FORMS = {"algorithm": _named, "dataset": _named, "partition": _component, "models": _architecture}
+
+INSTEAD_OF: dict[Path, Path] = {("local", "steps"): ("local", "epochs"), ("local", "epochs"): ("local", "steps")}
+"""Settings of which a cell has one: where a later file, an override or ``--set`` gives it, the other goes."""
+
+
+def long_form(section: str, value: Any) -> Any:
+    """Write out the short form of a section: ``dataset: fmnist`` -> ``dataset: {name: fmnist}``."""
+    return _SHORT_FORMS[section](value) if section in _SHORT_FORMS else value
 
 
 class AlgorithmSpec(Section):
@@ -62,7 +75,8 @@ class ModelsSpec(Section):
         arch: one architecture, or a list of them (a family: clients run different ones).
         assign: how a family spreads over clients: in turn, smallest architecture to the client with the least data,
             or an explicit list of indices into ``arch``, one per client.
-        widths: one width ratio per client, or a rule; None for full-width models.
+        width: multiplies every channel count of every model, the server's too.
+        widths: the share of the server's width that each client trains, one per client or by a rule; None for all.
         extract: how a client's slice is chosen: static (HeteroFL), rolling (FedRolex), random (federated dropout).
         full_client: the first client keeps the full model whatever the widths say.
         norm: normalisation layers of every model.
@@ -71,7 +85,8 @@ class ModelsSpec(Section):
     """
 
     arch: str | Annotated[list[str], Field(min_length=1)]
-    assign: Literal["cycle", "capacity"] | list[int] = "cycle"
+    assign: Literal["cycle", "capacity"] | list[Annotated[int, Field(ge=0)]] = "cycle"
+    width: float = Field(1.0, gt=0, le=1)
     widths: list[Annotated[float, Field(gt=0, le=1)]] | WidthRule | None = None
     extract: Literal["static", "rolling", "random"] = "static"
     full_client: bool = False
@@ -82,6 +97,8 @@ class ModelsSpec(Section):
     def _one_kind_of_heterogeneity(self) -> ModelsSpec:
         if isinstance(self.arch, list) and self.widths is not None:
             raise ValueError("widths slice one architecture; give either a list of architectures or widths, not both")
+        if self.width != 1 and self.widths is not None:
+            raise ValueError("give either width, for every model, or widths, per client; not both")
         return self
 
     @property
@@ -96,7 +113,7 @@ class PublicSpec(Section):
     source: str = Field("train", alias="from")
     fraction: float = Field(0.05, gt=0, le=1)
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
+    model_config = ConfigDict(populate_by_name=True)
 
 
 class FederationSpec(Section):
@@ -171,7 +188,7 @@ class Cell(Section):
     @classmethod
     def _one_scheme(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         if len(value) != 1:
-            raise ValueError("expected one partition, such as {dirichlet: {alpha: 0.1}}")
+            raise ValueError(f"expected one scheme, such as {{dirichlet: {{alpha: 0.1}}}}, got {len(value)}")
         return value
 
     @model_validator(mode="after")
@@ -179,9 +196,9 @@ class Cell(Section):
         clients = self.federation.clients
         for name, given in (("widths", self.models.widths), ("assign", self.models.assign)):
             if isinstance(given, list) and len(given) != clients:
-                raise ValueError(f"models.{name} has {len(given)} entries for {clients} clients")
+                raise LocatedError(("models", name), f"{len(given)} entries for {clients} clients; give one per client")
         if isinstance(self.models.assign, list) and max(self.models.assign) >= len(self.models.architectures):
-            raise ValueError("models.assign points beyond the list of architectures")
+            raise LocatedError(("models", "assign"), "an index points beyond the list of architectures")
         return self
 
 
@@ -190,8 +207,12 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 def _seconds(value: Any) -> Any:
     """``6h`` -> 21600; plain numbers are seconds."""
-    match = re.fullmatch(r"\s*([\d.]+)\s*([smhd])\s*", value) if isinstance(value, str) else None
-    return float(match[1]) * _SECONDS[match[2]] if match else value
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*", value)
+    if match is None:
+        raise ValueError(f"expected seconds, or a duration such as 90s, 30m or 6h, got {value!r}")
+    return float(match[1]) * _SECONDS[match[2]]
 
 
 class RunSpec(Section):
@@ -214,13 +235,13 @@ class HeadlineSpec(Section):
     """The one number of a cell.
 
     Attributes:
-        metric: ``acc/PREDICTOR@SPLIT``.
+        metric: ``acc/PREDICTOR@SPLIT``, the accuracy of a predictor on test or validation images.
         rule: the last evaluated step, the mean of the last k, or the step that was best on validation data. Never the
             best on test data.
         k: evaluated steps that ``mean_last_k`` averages.
     """
 
-    metric: str = "acc/server@test"
+    metric: str = Field("acc/server@test", pattern="^acc/[^/@]+@(test|val)$")
     rule: Literal["last", "mean_last_k", "best_on_validation"] = "last"
     k: int = Field(10, ge=1)
 

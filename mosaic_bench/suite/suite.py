@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -15,8 +12,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from mosaic_bench.suite.errors import Path, SuiteError, did_you_mean, explain
-from mosaic_bench.suite.grid import Choice, check_axes, combinations, matches
+from mosaic_bench.suite.grid import Choice, axis_paths, check_axes, combinations, matches
 from mosaic_bench.suite.labels import label
+from mosaic_bench.suite.only import select
 from mosaic_bench.suite.schema import Cell, ReportSpec, RunSpec, SuiteFile
 from mosaic_bench.suite.source import Source, nearest, read_source
 
@@ -76,22 +74,23 @@ def load_suite(file: FilePath, sets: Sequence[str] = (), only: Sequence[str] = (
         SuiteError: with one line per fault, each naming file and line.
     """
     source = read_source(file)
-    forced = [_parse_set(text) for text in sets]
-    for path, value in forced:
-        if path[0] in _CELL_SECTIONS:
-            _refuse_axis(source, path)
-        else:
-            source.set(path, value, f"--set {'.'.join(path)}")
-    declared = _validate_file(source)
-    cell_sets = [(path, value) for path, value in forced if path[0] in _CELL_SECTIONS]
-    planned = _expand(source, declared, cell_sets)
-    axes = _axes(planned)
-    _check_report(source, declared.report, axes)
+    settings = [_parse_set(text) for text in sets]
+    for path, value in settings:
+        if path[0] not in _CELL_SECTIONS:
+            source.put(path, value, {(): f"--set {'.'.join(path)}"})
+    declared = _validate(source)
+    for_cells = [(path, value) for path, value in settings if path[0] in _CELL_SECTIONS]
+    for path, _ in for_cells:
+        _refuse_axis(source, path)
+    planned = _expand(source, declared, for_cells)
+    axes = {axis: list(dict.fromkeys(p.coordinates[axis] for p in planned)) for axis in planned[0].coordinates}
+    _check_report(source, declared.report, axes, planned)
+    wanted = select([p.coordinates for p in planned], only, axes)
     return Suite(
         name=declared.suite,
         title=declared.title or declared.suite,
         axes=axes,
-        cells=_select(planned, only),
+        cells=[replace(cell, wanted=is_wanted) for cell, is_wanted in zip(planned, wanted, strict=True)],
         run=declared.run,
         report=declared.report,
     )
@@ -99,133 +98,110 @@ def load_suite(file: FilePath, sets: Sequence[str] = (), only: Sequence[str] = (
 
 def _parse_set(text: str) -> tuple[tuple[str, ...], Any]:
     key, equals, value = text.partition("=")
-    if not equals or not all(key.split(".")):
+    path = tuple(key.split("."))
+    if not equals or not all(path):
         raise SuiteError(f"--set {text}: expected key=value, such as local.lr=0.02")
+    if path[0] == "grid":  # an axis is one key of the grid, whatever dots it has
+        depth = 2 if path[1:2] == ("zip",) else 1
+        path = (*path[:depth], ".".join(path[depth:])) if path[depth:] else path
     try:
-        return tuple(key.split(".")), YAML(typ="safe", pure=True).load(value)
+        return path, YAML(typ="safe", pure=True).load(value)
     except YAMLError as error:
         raise SuiteError(f"--set {text}: the value is not valid YAML") from error
 
 
 def _refuse_axis(source: Source, path: tuple[str, ...]) -> None:
-    grid = source.data.get("grid")
-    if isinstance(grid, dict) and (path[0] in grid or ".".join(path) in grid):
-        axis = path[0] if path[0] in grid else ".".join(path)
-        raise SuiteError(
-            f"--set {'.'.join(path)}: '{axis}' is an axis of the grid; "
-            f"use --only {axis}=VALUE to pick from it or --set grid.{axis}=[...] to replace it"
-        )
+    for axis, place in axis_paths(source).items():
+        if _overlap(axis, path):
+            raise SuiteError(
+                f"--set {'.'.join(path)}: '{axis}' is an axis of the grid; "
+                f"use --only {axis}=VALUE to pick from it or --set {'.'.join(map(str, place))}=[...] to replace it"
+            )
 
 
-def _validate_file(source: Source) -> SuiteFile:
+def _overlap(axis: str, path: tuple[str, ...]) -> bool:
+    """True when setting ``path`` sets the axis, a part of it, or something that contains it."""
+    return all(a == b for a, b in zip(axis.split("."), path, strict=False))
+
+
+def _validate(source: Source) -> SuiteFile:
     try:
-        return SuiteFile.model_validate(source.data)
+        declared = SuiteFile.model_validate(source.data)
     except ValidationError as error:
         raise SuiteError("\n".join(explain(error, SuiteFile, source.where))) from error
+    axes = axis_paths(source)
+    for axis, place in axes.items():
+        _check_section(axis, source.where(place))
+    for index, override in enumerate(declared.overrides):
+        check_axes(override.when, axes, source.where(("overrides", index, "when")))
+        for key in override.set:
+            where = source.where(("overrides", index, "set", key))
+            _check_section(key, where)
+            covered = [axis for axis in axes if f"{axis}.".startswith(f"{key}.")]
+            if covered:
+                raise SuiteError(f"{where}: '{covered[0]}' is an axis of the grid; change its values there")
+    return declared
+
+
+def _check_section(key: str, where: str) -> None:
+    section = key.partition(".")[0]
+    if section not in _CELL_SECTIONS:
+        raise SuiteError(f"{where}: '{section}' is not part of a cell{did_you_mean(section, _CELL_SECTIONS)}")
 
 
 def _expand(source: Source, declared: SuiteFile, sets: list[tuple[tuple[str, ...], Any]]) -> list[PlannedCell]:
-    base = {name: source.data[name] for name in _CELL_SECTIONS if source.data.get(name) is not None}
-    base_origins = {path: line for path, line in source.lines.items() if not path or path[0] in _CELL_SECTIONS}
+    base = Source(
+        {name: source.data[name] for name in _CELL_SECTIONS if source.data.get(name) is not None},
+        {path: line for path, line in source.lines.items() if not path or path[0] in _CELL_SECTIONS},
+    )
     planned: list[PlannedCell] = []
     faults: dict[str, None] = {}
     for choices in combinations(source):
-        document, origins = copy.deepcopy(base), dict(base_origins)
-        for choice in choices:
-            _put(document, tuple(choice.axis.split(".")), choice.value, source.where(choice.path), origins)
-            _inherit_lines(source, choice, origins)
-        _apply_overrides(source, declared, choices, document, origins)
+        draft = base.copy()
+        for choice in sorted(choices, key=lambda choice: choice.axis.count(".")):  # `dataset` before `dataset.train`
+            draft.put(tuple(choice.axis.split(".")), choice.value, source.lines_below(choice.path))
+        _apply_overrides(source, declared, choices, draft)
         for path, value in sets:
-            _put(document, path, value, f"--set {'.'.join(path)}", origins)
-        coordinates = {choice.axis: label(choice.value) for choice in choices}
+            draft.put(path, value, {(): f"--set {'.'.join(path)}"})
         try:
-            planned.append(PlannedCell(Cell.model_validate(document), coordinates, origins))
+            cell = Cell.model_validate(draft.data)
         except ValidationError as error:
-            faults.update(dict.fromkeys(explain(error, Cell, partial(nearest, origins))))
+            faults.update(dict.fromkeys(explain(error, Cell, draft.where)))
+        else:
+            coordinates = {choice.axis: label(choice.value) for choice in choices}
+            planned.append(PlannedCell(cell, coordinates, draft.lines))
     if faults:
         raise SuiteError("\n".join(faults))
     return planned
 
 
-def _inherit_lines(source: Source, choice: Choice, origins: dict[Path, str]) -> None:
-    """Lines inside a grid value become lines inside the cell's section."""
-    target = tuple(choice.axis.split("."))
-    depth = len(choice.path)
-    for path, line in source.lines.items():
-        if len(path) > depth and path[:depth] == choice.path:
-            origins[(*target, *path[depth:])] = line
-
-
-def _apply_overrides(
-    source: Source, declared: SuiteFile, choices: list[Choice], document: dict[str, Any], origins: dict[Path, str]
-) -> None:
+def _apply_overrides(source: Source, declared: SuiteFile, choices: list[Choice], draft: Source) -> None:
     values = {choice.axis: choice.value for choice in choices}
     for index, override in enumerate(declared.overrides):
-        check_axes(override.when, list(values), source.where(("overrides", index, "when")))
         if matches(override.when, values):
             for key, value in override.set.items():
-                where = source.where(("overrides", index, "set", key))
-                _put(document, tuple(key.split(".")), value, where, origins)
+                draft.put(tuple(key.split(".")), value, source.lines_below(("overrides", index, "set", key)))
 
 
-def _put(document: dict[str, Any], path: tuple[str, ...], value: Any, where: str, origins: dict[Path, str]) -> None:
-    if path[0] not in _CELL_SECTIONS:
-        raise SuiteError(f"{where}: '{path[0]}' is not part of a cell{did_you_mean(path[0], _CELL_SECTIONS)}")
-    target = document
-    for depth, part in enumerate(path[:-1]):
-        inner = target.setdefault(part, {})
-        if isinstance(inner, str):  # the short form of a section, such as `dataset: fmnist`
-            inner = target[part] = {"arch" if part == "models" else "name": inner}
-        if not isinstance(inner, dict):
-            raise SuiteError(f"{where}: '{'.'.join(path[: depth + 1])}' is not a section")
-        target = inner
-    target[path[-1]] = copy.deepcopy(value)
-    for old in [p for p in origins if p[: len(path)] == path]:
-        del origins[old]
-    origins[path] = where
-
-
-def _axes(planned: Sequence[PlannedCell]) -> dict[str, list[str]]:
-    return {axis: list(dict.fromkeys(p.coordinates[axis] for p in planned)) for axis in planned[0].coordinates}
-
-
-def _select(planned: list[PlannedCell], only: Sequence[str]) -> list[PlannedCell]:
-    """Mark the cells that ``--only`` leaves out."""
-    wanted = parse_only(only)
-    check_axes(wanted, list(planned[0].coordinates), "--only")
-    marked = [replace(p, wanted=matches(wanted, _matchable(p))) for p in planned]
-    if not any(p.wanted for p in marked):
-        raise SuiteError(f"--only {','.join(only)}: no cell of the suite matches")
-    return marked
-
-
-def parse_only(only: Iterable[str]) -> dict[str, list[str]]:
-    """``["algorithm=fedavg,seed=0", "seed=1"]`` -> ``{"algorithm": ["fedavg"], "seed": ["0", "1"]}``."""
-    wanted: dict[str, list[str]] = {}
-    for text in only:
-        for part in re.split(r",(?![^(]*\))", text):  # commas inside a label's parentheses belong to it
-            axis, equals, value = part.partition("=")
-            if not equals:
-                raise SuiteError(f"--only {text}: expected axis=value, such as algorithm=fedavg,seed=0")
-            wanted.setdefault(axis.strip(), []).append(value.strip())
-    return wanted
-
-
-def _matchable(planned: PlannedCell) -> dict[str, Any]:
-    """Axis labels, with the plain name of an algorithm or data set beside its label."""
-    values: dict[str, Any] = dict(planned.coordinates)
-    for axis, spec in (("algorithm", planned.cell.algorithm), ("dataset", planned.cell.dataset)):
-        if axis in values:
-            values[axis] = spec.model_dump(exclude_defaults=True)
-    return values
-
-
-def _check_report(source: Source, report: ReportSpec, axes: Mapping[str, list[str]]) -> None:
-    """Refuse tables over unknown axes, and tables that would average over anything but seeds."""
+def _check_report(
+    source: Source, report: ReportSpec, axes: Mapping[str, list[str]], planned: Iterable[PlannedCell]
+) -> None:
+    """Refuse tables over unknown axes, tables that average over anything but seeds, and a rule without its images."""
+    names: set[str] = set()
     for index, table in enumerate(report.tables):
-        where = source.where(("report", "tables", index))
-        named = [table.rows, *(table.columns or [])]
-        check_axes(dict.fromkeys(named), list(axes), where)
-        lost = [axis for axis, labels in axes.items() if len(labels) > 1 and axis not in [*named, "seed"]]
-        if table.columns is not None and lost:
+        path = ("report", "tables", index)
+        if table.name in names:
+            raise SuiteError(f"{source.where((*path, 'name'))}: two tables are called '{table.name}'; give each a name")
+        names.add(table.name)
+        check_axes([table.rows], axes, f"{source.where((*path, 'rows'))}: rows of table '{table.name}'")
+        check_axes(table.columns or [], axes, f"{source.where((*path, 'columns'))}: columns of table '{table.name}'")
+        if table.columns is None:
+            continue
+        placed = {table.rows, *table.columns, "seed"}
+        lost = [axis for axis, labels in axes.items() if len(labels) > 1 and axis not in placed]
+        if lost:
+            where = source.where((*path, "columns"))
             raise SuiteError(f"{where}: table '{table.name}' has no place for axis '{lost[0]}'; add it to columns")
+    if report.headline.rule == "best_on_validation" and not all(p.cell.federation.validation for p in planned):
+        where = source.where(("report", "headline", "rule"))
+        raise SuiteError(f"{where}: best_on_validation needs validation images; set federation.validation")

@@ -58,10 +58,12 @@ def checked_split(images: np.ndarray, labels: np.ndarray, classes: int, path: Pa
         path: named in the error.
 
     Raises:
-        DataError: if the counts differ or a label is out of range.
+        DataError: if the counts differ, or a label is no class number.
     """
     if len(images) != len(labels) or len(images) == 0:
         raise damaged(path, f"{len(images)} images but {len(labels)} labels")
+    if labels.dtype.kind not in "iu":
+        raise damaged(path, f"labels are {labels.dtype}, expected integers")
     if labels.min() < 0 or labels.max() >= classes:
         raise damaged(path, f"labels run from {labels.min()} to {labels.max()}, expected 0 to {classes - 1}")
     return Split(np.ascontiguousarray(images), labels.astype(np.int64))

@@ -27,7 +27,9 @@ class Idx(Format):
     def decode(self, location: Path) -> Decoded:
         """Read the four files in `location`."""
         paths = self.sources(location)
-        train_images, train_labels, test_images, test_labels = (read_idx(path) for path in paths)
+        train_images, train_labels, test_images, test_labels = (
+            read_idx(path, axes) for path, axes in zip(paths, (3, 1, 3, 1), strict=True)
+        )
         return Decoded(
             train=checked_split(train_images[..., None], train_labels, len(self.classes), paths[0]),
             test=checked_split(test_images[..., None], test_labels, len(self.classes), paths[2]),
@@ -35,22 +37,21 @@ class Idx(Format):
         )
 
 
-def read_idx(path: Path) -> np.ndarray:
+def read_idx(path: Path, axes: int) -> np.ndarray:
     """The array in one IDX file, uint8, of the shape its header gives.
 
     Raises:
-        DataError: if the file is truncated, not IDX, or longer than its header says.
+        DataError: if the file is truncated, longer than its header says, or has another number of axes.
     """
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise damaged(path, f"truncated or damaged gzip file ({error})") from error
-    if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] != UNSIGNED_BYTE:
-        raise damaged(path, "not an IDX file of unsigned bytes")
-    dimensions = raw[3]
-    data_start = 4 + 4 * dimensions
+    data_start = 4 + 4 * axes
+    if len(raw) < data_start or raw[:4] != bytes((0, 0, UNSIGNED_BYTE, axes)):
+        raise damaged(path, f"not an IDX file of unsigned bytes with {axes} axes")
     shape = tuple(int(n) for n in np.frombuffer(raw[4:data_start], dtype=">u4"))
-    if len(shape) != dimensions or len(raw) - data_start != math.prod(shape):
+    if len(raw) - data_start != math.prod(shape):
         raise damaged(path, f"{len(raw) - data_start} bytes of data where the header announces {shape}")
     return np.frombuffer(raw, dtype=np.uint8, offset=data_start).reshape(shape)
 

@@ -5,7 +5,7 @@ import pickle
 import struct
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image
@@ -14,6 +14,10 @@ from scipy.io import savemat
 
 def random_images(n: int, size: int, channels: int, seed: int = 0) -> np.ndarray:
     return np.random.RandomState(seed).randint(0, 256, (n, size, size, channels), dtype=np.uint8)
+
+
+def labelled(n: int, size: int, channels: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    return random_images(n, size, channels, seed), np.arange(n, dtype=np.int64)[::-1] % classes
 
 
 def idx_bytes(array: np.ndarray) -> bytes:
@@ -37,7 +41,7 @@ def write_svhn(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
 class Python2Pickler(pickle._Pickler):
     """Writes byte strings as Python 2 wrote its `str`, and numpy's module under its old name: the batches' dialect."""
 
-    dispatch = dict(pickle._Pickler.dispatch)
+    dispatch: ClassVar[dict] = dict(pickle._Pickler.dispatch)
 
     def save_byte_string(self, value: bytes) -> None:
         short = len(value) < 256

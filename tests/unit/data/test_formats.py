@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from published import (
     idx_bytes,
+    labelled,
     random_images,
     write_cifar_batch,
     write_food101,
@@ -20,6 +21,7 @@ from published import (
     write_tiny_imagenet,
 )
 
+from mosaic_bench.data import open_dataset
 from mosaic_bench.data.catalog import CATALOG
 from mosaic_bench.data.errors import DataError
 from mosaic_bench.data.formats import Decoded, Digits, ImageFolder, Npz, Svhn, TinyImageNet, Toy2d
@@ -27,10 +29,6 @@ from mosaic_bench.data.formats.food101 import Food101
 from mosaic_bench.data.locate import locate
 
 WNIDS = ("n02124075", "n01443537", "n04067472")
-
-
-def labelled(n: int, size: int, channels: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    return random_images(n, size, channels, seed), np.arange(n, dtype=np.int64)[::-1] % classes
 
 
 def assert_split(decoded: Decoded, which: str, images: np.ndarray, labels: np.ndarray) -> None:
@@ -234,6 +232,13 @@ def test_a_truncated_jpeg_is_named(tmp_path: Path) -> None:
     victim.write_bytes(victim.read_bytes()[:700])
     with pytest.raises(DataError, match=r"val_1.JPEG: not a readable image"):
         TinyImageNet().decode(tmp_path)
+
+
+def test_another_data_set_in_its_place_is_refused(tmp_path: Path) -> None:
+    smaller = labelled(12, 20, 1, 10)
+    write_mnist(tmp_path / "mnist", smaller, smaller)
+    with pytest.raises(DataError, match=r"images of shape \(20, 20, 1\), MNIST has \(28, 28, 1\)"):
+        open_dataset("mnist", [tmp_path], tmp_path / "cache")
 
 
 def test_labels_outside_the_classes_are_refused(tmp_path: Path) -> None:

@@ -6,8 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from published import write_mnist, write_npz
-from test_formats import labelled
+from published import labelled, write_mnist, write_npz
 
 from mosaic_bench.data import DataError, check_present, data_directories, known_datasets
 from mosaic_bench.data.catalog import CATALOG
@@ -57,12 +56,15 @@ def test_an_incomplete_data_set_counts_as_missing(tmp_path: Path) -> None:
 
 
 def test_a_misspelt_name_is_corrected(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"Did you mean cifar100\?.* Neither cifar1000.npz nor cifar1000/train/"):
+    with pytest.raises(DataError, match=r"Did you mean cifar100\?.* Neither cifar1000.npz nor cifar1000/train/ is in"):
         check_present("cifar1000", [tmp_path])
 
 
 def test_image_folders_are_found_by_name(tmp_path: Path) -> None:
     (tmp_path / "flowers/train/rose").mkdir(parents=True)
+    with pytest.raises(DataError, match="flowers has no folder test or val beside train"):
+        locate("flowers", [tmp_path])
+    (tmp_path / "flowers/val/rose").mkdir(parents=True)
     assert isinstance(locate("flowers", [tmp_path]).format, ImageFolder)
 
 

@@ -1,0 +1,59 @@
+"""``--only``: a part of the grid."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from mosaic_bench.suite.errors import SuiteError, did_you_mean
+from mosaic_bench.suite.grid import check_axes, matches, same
+
+
+def parse_only(only: Iterable[str], axes: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """``["algorithm=fedavg,seed=0,1"]`` -> ``{"algorithm": ["fedavg"], "seed": ["0", "1"]}``.
+
+    Args:
+        only: what the user typed; values of one axis add up.
+        axes: grid axis -> labels of its values.
+
+    Raises:
+        SuiteError: not of that form, an unknown axis, or a value that the axis does not have.
+    """
+    wanted: dict[str, list[str]] = {}
+    axis = None
+    for text in only:
+        for part in _split(text):
+            named = re.fullmatch(r"\s*([\w.]+)\s*=(.*)", part)
+            axis, value = (named[1], named[2]) if named else (axis, part)
+            if axis is None:
+                raise SuiteError(f"--only {text}: expected axis=value, such as algorithm=fedavg,seed=0")
+            check_axes([axis], axes, "--only")
+            if not any(same(value.strip(), known) for known in axes[axis]):
+                raise SuiteError(f"--only: {axis} has no value '{value.strip()}'{did_you_mean(value, axes[axis])}")
+            wanted.setdefault(axis, []).append(value.strip())
+    return wanted
+
+
+def select(cells: Sequence[Mapping[str, str]], only: Sequence[str], axes: Mapping[str, Sequence[str]]) -> list[bool]:
+    """Tell for each cell, given by its coordinates, whether ``--only`` asks for it.
+
+    Raises:
+        SuiteError: as ``parse_only``, or when it asks for none.
+    """
+    rule = parse_only(only, axes)
+    wanted = [matches(rule, coordinates) for coordinates in cells]
+    if not any(wanted):
+        raise SuiteError(f"--only {','.join(only)}: no cell of the suite matches")
+    return wanted
+
+
+def _split(text: str) -> list[str]:
+    """Split at commas, except at those inside a label's parentheses."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character == "(") - (character == ")")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts

@@ -1,0 +1,45 @@
+"""Running the program as a user does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from support import exact
+
+from mosaic_bench.store import Store
+
+COMMAND = [sys.executable, "-m", "mosaic_bench"]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a user whose cache is not shared with other tests' data."""
+    return os.environ | {"COLUMNS": "200"} | more
+
+
+def mosaic(*arguments: object, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a verb to its end."""
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=300, env=environment(**more)
+    )
+
+
+def numbers(results: Path) -> dict[str, list[dict[str, Any]]]:
+    """Every evaluated step of every cell below a results folder, times and memory aside."""
+    stores = [Store(path) for path in results.glob("*") if path.is_dir()]
+    return {cell.key: exact(cell.steps()) for store in stores for cell in store.cells()}
+
+
+def states(results: Path) -> dict[str, str]:
+    """The state of every cell below a results folder."""
+    stores = [Store(path) for path in results.glob("*") if path.is_dir()]
+    return {cell.key: cell.status().state.value for store in stores for cell in store.cells()}
+
+
+def dumped(value: object) -> str:
+    """Values compared as text, so that NaN equals NaN."""
+    return json.dumps(value, sort_keys=True)

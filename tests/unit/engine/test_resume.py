@@ -1,0 +1,91 @@
+"""Interrupted cells end with the numbers of uninterrupted ones, whatever the step and the algorithm."""
+
+from pathlib import Path
+
+import pytest
+from support import describe, exact, jobs_of, run_until
+
+from mosaic_bench.store import CellFolder, State
+
+SUITE = """
+suite: tiny
+grid:
+  algorithm:
+    - fedavg
+    - {name: dense, params: {server_epochs: 3, generator_steps: 2, generator_base: 4, batch: 32}}
+  seed: [3]
+dataset: {name: digits, train: 300, test: 100}
+partition: {dirichlet: {alpha: 0.3}}
+models: {arch: resnet8, width: 0.25}
+federation: {clients: 3, rounds: 4, participation: 0.7, validation: 0.1}
+local: {steps: 2, batch: 16, lr: 0.05, momentum: 0.9, augment: standard}
+"""
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("suite") / "tiny.yaml"
+    file.write_text(SUITE)
+    return file
+
+
+@pytest.mark.parametrize("index", [0, 1], ids=["fedavg", "dense"])
+def test_stopping_after_any_step_changes_no_number(suite: Path, tmp_path: Path, index: int) -> None:
+    job = jobs_of(suite, [])[index]
+    whole = describe(job, tmp_path / "whole", [])
+    assert run_until(whole, []) is State.DONE
+    steps = whole.status().steps
+    assert steps is not None
+    cut = describe(job, tmp_path / "cut", [])
+    states = [run_until(cut, [], stop_after=1) for _ in range(steps)]
+    assert states == [State.INTERRUPTED] * (steps - 1) + [State.DONE]
+    assert exact(cut.steps()) == exact(whole.steps())
+    assert cut.read_correct() == whole.read_correct()
+    assert not cut.checkpoint.exists()
+
+
+def test_evaluating_less_often_changes_no_number(suite: Path, tmp_path: Path) -> None:
+    job = jobs_of(suite, [])[0]
+    often = describe(job, tmp_path / "often", [])
+    run_until(often, [])
+    rarely = CellFolder(tmp_path / "rarely")
+    document = often.description()
+    rarely.describe(document | {"cell": document["cell"] | {"evaluate": {"every": 3}}})
+    run_until(rarely, [])
+    by_step = {record["step"]: record for record in exact(often.steps())}
+    assert [record["step"] for record in rarely.steps()] == [3, 4]
+    assert exact(rarely.steps()) == [by_step[3], by_step[4]]
+
+
+def test_lines_after_the_checkpoint_and_a_torn_line_are_earned_again(suite: Path, tmp_path: Path) -> None:
+    job = jobs_of(suite, [])[0]
+    whole, cut = describe(job, tmp_path / "whole", []), describe(job, tmp_path / "cut", [])
+    run_until(whole, [])
+    run_until(cut, [], stop_after=2)
+    with (cut.path / "steps.jsonl").open("a") as file:
+        file.write('{"step": 3, "metrics": {"acc/server@test": 9.9}}\n{"step": 4, "met')
+    run_until(cut, [])
+    assert exact(cut.steps()) == exact(whole.steps())
+
+
+def test_a_checkpoint_of_another_numeric_environment_is_not_continued(suite: Path, tmp_path: Path) -> None:
+    import torch
+
+    job = jobs_of(suite, [])[0]
+    whole, moved = describe(job, tmp_path / "whole", []), describe(job, tmp_path / "moved", [])
+    run_until(whole, [])
+    run_until(moved, [], stop_after=2)
+    content = torch.load(moved.checkpoint, weights_only=True)
+    content["numeric"]["threads"] = 64
+    torch.save(content, moved.checkpoint)
+    run_until(moved, [])
+    assert exact(moved.steps()) == exact(whole.steps())
+
+
+def test_the_cell_says_what_each_client_got(suite: Path, tmp_path: Path) -> None:
+    job = jobs_of(suite, [])[0]
+    folder = describe(job, tmp_path, [])
+    run_until(folder, [], stop_after=1)
+    partition = folder.description()["partition"]
+    assert sum(map(sum, partition["table"])) == 270
+    assert sum(partition["sizes"]) == 270

@@ -1,0 +1,214 @@
+"""The services: what clients get, what they hand back, what it costs, and what is refused."""
+
+from collections import Counter
+
+import pytest
+import torch
+import torch.nn.functional as F
+from support import cell, federation, separable
+from torch import Tensor
+
+from mosaic_bench.api import ClientData, PrivacyError, Unsupported
+from mosaic_bench.fed.ledger import size_in_bytes
+
+
+def test_every_call_gives_the_same_initial_weights_and_families_differ_by_architecture() -> None:
+    fed = federation(cell())
+    first, second = fed.model().state_dict(), fed.model().state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    other_seed = federation(cell(seed=1)).model().state_dict()
+    assert not torch.equal(first["head.weight"], other_seed["head.weight"])
+
+
+def test_cohorts_are_equal_for_equal_seeds_and_change_with_the_round() -> None:
+    fed = federation(cell(federation={"clients": 20, "rounds": 3, "participation": 0.25}))
+    again = federation(cell(federation={"clients": 20, "rounds": 9, "participation": 0.25}, algorithm="other"))
+    cohorts = [fed.cohort(t) for t in range(8)]
+    assert cohorts == [again.cohort(t) for t in range(8)]
+    assert all(len(set(c)) == 5 and c == sorted(c) and 0 <= min(c) and max(c) < 20 for c in cohorts)
+    assert len({tuple(c) for c in cohorts}) > 1
+
+
+def test_a_client_sees_every_image_once_an_epoch_in_an_order_that_changes() -> None:
+    fed = federation(cell(local={"epochs": 1, "batch": 16, "lr": 0.0}))
+    seen: list[list[tuple[float, ...]]] = []
+
+    def read(data: ClientData) -> int:
+        stream = data.batches(16, t=0)
+        for _ in range(2):
+            batches = [next(stream)[0] for _ in range(data.steps_per_epoch(16))]
+            seen.append([tuple(row) for row in torch.cat(batches).flatten(1)[:, :20].tolist()])
+        return data.samples
+
+    fed._reveals = frozenset({"count"})
+    samples = fed.map(read, [0], "count")[0]
+    first, second = seen
+    assert len(first) == samples == 80
+    assert Counter(first) == Counter(second)
+    assert first != second
+
+
+@pytest.mark.parametrize(("samples", "batch", "steps"), [(33, 16, 2), (34, 16, 3), (32, 16, 2), (5, 16, 1)])
+def test_only_a_remainder_of_one_image_is_dropped(samples: int, batch: int, steps: int) -> None:
+    fed = federation(cell(federation={"clients": 1, "rounds": 1}), separable(train=samples, classes=1))
+    data = ClientData(0, fed._train_images, fed._indices[0], 1, 0)
+    assert data.steps_per_epoch(batch) == steps
+
+
+def test_batches_do_not_depend_on_other_clients_or_on_the_cohort() -> None:
+    def trained(cohort: list[int]) -> dict[int, Tensor]:
+        fed = federation(cell())
+        updates = fed.train(fed.broadcast(fed.model(), cohort)).keep()
+        return {update.client: update.state["head.weight"] for update in updates}
+
+    together, alone = trained([0, 1, 2]), trained([1])
+    assert torch.equal(together[1], alone[1])
+    assert not torch.equal(together[0], together[1])
+
+
+def test_the_average_of_one_full_batch_step_is_one_centralised_full_batch_step() -> None:
+    """Gradients average exactly without BatchNorm (METHODS: averaging gradients)."""
+    dataset = separable(train=96)
+    one_step = {"steps": 1, "batch": 96, "lr": 0.1}
+    many = federation(cell(local=one_step, federation={"clients": 3, "rounds": 1}), dataset)
+    single = federation(cell(local=one_step, federation={"clients": 1, "rounds": 1}), dataset)
+    results = []
+    for fed in (many, single):
+        model = fed.model()
+        fed.average_(model, fed.train(fed.broadcast(model, range(fed.clients))))
+        results.append(model.state_dict())
+    for name, tensor in results[0].items():
+        torch.testing.assert_close(tensor, results[1][name], rtol=1e-5, atol=1e-6)
+
+
+def test_a_zero_learning_rate_leaves_parameters_and_moves_only_batch_statistics() -> None:
+    fed = federation(cell(local__lr=0.0, models={"arch": "resnet8", "width": 0.25}))
+    model = fed.model()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    fed.average_(model, fed.train(fed.broadcast(model, fed.cohort(0))))
+    for name, tensor in model.state_dict().items():
+        moved = not torch.equal(tensor, before[name])
+        assert moved == any(part in name for part in ("running_", "num_batches")), name
+
+
+def test_the_ledger_counts_state_bytes_samples_and_flops() -> None:
+    fed = federation(cell())
+    model = fed.model()
+    state = size_in_bytes(model)
+    fed.average_(model, fed.train(fed.broadcast(model, [0, 1, 2])))
+    counts = fed.ledger.counts()
+    assert counts["bytes_down"] == {"model": 3 * state} == counts["bytes_up"]
+    assert counts["samples"] == 3 * 3 * 16
+    conv = 2 * (8 * 25 * 12 * 12) + 2 * (16 * 8 * 25 * 6 * 6)  # two convolutions, multiply and add
+    dense = 2 * (16 * 9 * 128) + 2 * (128 * 4)
+    first_input_needs_no_gradient = 2 * (8 * 25 * 12 * 12)
+    assert counts["flops"] == counts["samples"] * (3 * (conv + dense) - first_input_needs_no_gradient)
+
+
+def test_a_slice_costs_its_own_bytes_and_leaves_what_no_client_holds() -> None:
+    models = {"arch": "cnn", "norm": "none", "widths": [0.5, 0.5, 0.25], "extract": "static"}
+    fed = federation(cell(models=models))
+    model = fed.model()
+    before = model.state_dict()["body.0.weight"].clone()
+    fed.average_(model, fed.train(fed.broadcast(model, [0, 1, 2])))
+    narrow = sum(size_in_bytes(fed.model(client=client)) for client in range(3))
+    assert fed.ledger.counts()["bytes_up"] == {"model": narrow}
+    after = model.state_dict()["body.0.weight"]
+    assert torch.equal(after[16:], before[16:])
+    assert not torch.equal(after[:16], before[:16])
+
+
+def test_walking_what_is_sent_counts_its_bytes() -> None:
+    model = torch.nn.BatchNorm1d(3)
+    value = {"prototypes": [torch.zeros(2, 5), torch.zeros(1, dtype=torch.int64)], "count": 7, "model": model}
+    assert size_in_bytes(value) == 2 * 5 * 4 + 8 + 8 + (4 * 3 * 4 + 8)
+    with pytest.raises(TypeError, match="cannot be sent"):
+        size_in_bytes(object())
+
+
+def test_updates_are_read_once_unless_kept() -> None:
+    fed = federation(cell())
+    stream = fed.train(fed.broadcast(fed.model(), [0, 1]))
+    kept = stream.keep()
+    assert not torch.equal(kept[0].state["head.weight"], kept[1].state["head.weight"])
+    with pytest.raises(RuntimeError, match="keep"):
+        list(stream)
+
+
+def test_a_kept_update_builds_the_clients_model() -> None:
+    fed = federation(cell())
+    update = fed.train(fed.broadcast(fed.model(), [2])).keep()[0]
+    model = update.model()
+    assert not model.training
+    assert all(torch.equal(tensor, update.state[name]) for name, tensor in model.state_dict().items())
+
+
+def test_training_refuses_a_model_that_is_not_the_clients() -> None:
+    fed = federation(cell(models={"arch": ["cnn", "resnet8"], "width": 0.25}))
+    received = list(fed.broadcast(fed.models(), [0, 1]))
+    swapped = [type(received[0])(0, received[1].arch, None, received[1].state)]
+    with pytest.raises(ValueError, match="client 0 trains cnn"):
+        list(fed.train(swapped))
+    with pytest.raises(Unsupported, match="different"):
+        fed.model()
+
+
+def test_client_data_is_closed_outside_train_and_map() -> None:
+    fed = federation(cell(), reveals=frozenset({"label counts"}))
+    escaped: list[ClientData] = []
+    counts = fed.map(lambda data: escaped.append(data) or data.counts, [0, 1, 2], "label counts")
+    assert sum(counts.values()).tolist() == [60, 60, 60, 60]
+    assert fed.ledger.counts()["bytes_up"] == {"label counts": 3 * 4 * 8}
+    for read in ("samples", "labels", "counts"):
+        with pytest.raises(PrivacyError, match="outside train or map"):
+            getattr(escaped[0], read)
+    with pytest.raises(PrivacyError):
+        escaped[0].images()
+
+
+def test_an_undeclared_upload_is_refused() -> None:
+    fed = federation(cell())
+    with pytest.raises(PrivacyError, match="label counts"):
+        fed.map(lambda data: data.counts, [0], "label counts")
+
+
+def test_there_are_no_public_images_unless_the_suite_gives_some() -> None:
+    with pytest.raises(Unsupported, match="public"):
+        _ = federation(cell()).public
+    fed = federation(cell(federation={"clients": 3, "rounds": 1, "public": {"from": "train", "fraction": 0.1}}))
+    assert len(fed.public) == 24
+    assert fed.public.images(slice(5)).shape == (5, 1, 12, 12)
+
+
+def test_an_algorithm_may_change_the_loss() -> None:
+    def halved(model: torch.nn.Module, batch) -> Tensor:  # type: ignore[no-untyped-def]
+        assert batch.received.client == 1
+        return 0.5 * F.cross_entropy(model(batch.images), batch.labels)
+
+    fed, other = federation(cell()), federation(cell(local__lr=0.025))
+    [half] = fed.train(fed.broadcast(fed.model(), [1]), halved).keep()
+    [slow] = other.train(other.broadcast(other.model(), [1])).keep()
+    torch.testing.assert_close(half.state["head.weight"], slow.state["head.weight"], rtol=1e-5, atol=1e-7)
+    assert float(half.loss) == pytest.approx(float(slow.loss) / 2, rel=1e-5)
+
+
+def test_augmented_images_keep_their_range_and_pass_gradients() -> None:
+    fed = federation(cell(local__augment="standard"))
+    black, grey = fed.task.from_pixels(torch.tensor([0, 128], dtype=torch.uint8)).flatten()
+    images = grey.expand(4, 1, 12, 12).clone().requires_grad_()
+    moved = fed.augmented(images, fed.rng("test"))
+    assert (((moved - black).abs() < 1e-6) | ((moved - grey).abs() < 1e-6)).all()
+    moved.sum().backward()
+    assert images.grad is not None
+    assert 0 < float(images.grad.sum()) <= images.numel()
+
+
+def test_draws_belong_to_their_name_and_step() -> None:
+    fed = federation(cell())
+    first = fed.rng("noise", 3).normal(4)
+    assert torch.equal(first, fed.rng("noise", 3).normal(4))
+    assert not torch.equal(first, fed.rng("noise", 4).normal(4))
+    assert not torch.equal(first, fed.rng("labels", 3).normal(4))
+    generator = fed.module("generator", lambda: torch.nn.Linear(3, 3), 1)
+    assert torch.equal(generator.weight, fed.module("generator", lambda: torch.nn.Linear(3, 3), 1).weight)
+    assert not torch.equal(generator.weight, fed.module("generator", lambda: torch.nn.Linear(3, 3), 2).weight)

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from mosaic_bench.api import Algorithm, register
+from collections.abc import Mapping
+from typing import ClassVar
+
+from mosaic_bench.api import Algorithm, Predictors, register
 
 
 @register("fedavg", title="FedAvg", paper="McMahan et al., AISTATS 2017")
 class FedAvg(Algorithm):
     """Each round the cohort trains from the global model; its sample-weighted average is the next one.
 
-    Under width budgets the average runs over the clients that hold a coordinate, which makes this HeteroFL, FedRolex
-    or federated dropout, as the suite extracts the slices.
+    Under width budgets every coordinate is averaged over the clients that hold it, which makes this HeteroFL, FedRolex
+    or federated dropout, as the suite extracts the slices. Clients with different architectures are averaged within
+    each architecture.
     """
 
+    slice_titles: ClassVar[Mapping[str, str]] = {
+        "static": "HeteroFL",
+        "rolling": "FedRolex",
+        "random": "Federated Dropout",
+    }
+
     def setup(self) -> None:
-        """Make the global model."""
-        self.server = self.fed.model()
+        """Make one global model per architecture."""
+        self.servers = self.fed.models()
 
     def step(self, t: int) -> None:
         """One communication round."""
-        updates = self.fed.train(self.fed.broadcast(self.server, self.fed.cohort(t)))
-        self.fed.average_(self.server, updates)
+        updates = self.fed.train(self.fed.broadcast(self.servers, self.fed.cohort(t)))
+        self.fed.average_(self.servers, updates)
+
+    def predictors(self) -> Predictors:
+        """Evaluate the global model of each architecture."""
+        return {"server": self.servers}

@@ -25,6 +25,7 @@ __all__ = [
     "Federation",
     "Hyperparameters",
     "Predictor",
+    "Predictors",
     "PrivacyError",
     "Random",
     "Received",
@@ -39,6 +40,9 @@ __all__ = [
 
 Predictor = nn.Module | Callable[[Tensor], Tensor]
 """Maps images, float32 (b, C, H, W), to logits (b, classes)."""
+
+Predictors = Mapping[str, Predictor | Mapping[str, Predictor]]
+"""What is evaluated, by name; several models under one name count with the mean of their accuracies."""
 
 ALGORITHMS: dict[str, type[Algorithm]] = {}
 """Registered algorithms by name."""
@@ -68,6 +72,7 @@ class Algorithm(ABC):
     Attributes:
         name, paper, title, version, extension: set by ``register``.
         reveals: kinds of things that clients upload beside model weights.
+        slice_titles: what tables call the method under width budgets, by extraction; its title when not said.
         fed: the services of the harness.
         params: the method's hyper-parameters.
     """
@@ -78,6 +83,7 @@ class Algorithm(ABC):
     version: ClassVar[int]
     extension: ClassVar[bool]
     reveals: ClassVar[frozenset[str]] = frozenset()
+    slice_titles: ClassVar[Mapping[str, str]] = {}
 
     class Params(Hyperparameters):
         """No hyper-parameters beyond the suite's."""
@@ -103,8 +109,11 @@ class Algorithm(ABC):
     def step(self, t: int) -> None:
         """Do step ``t`` (from 0): a communication round, or one server epoch of a one-shot method."""
 
-    def predictors(self) -> Mapping[str, Predictor]:
-        """Return what is evaluated, by name. The headline metric names one of them."""
+    def predictors(self) -> Predictors:
+        """Return what is evaluated, by name; ``server`` is what the method would deploy.
+
+        Where that is one model per architecture (or per client), give a mapping of them.
+        """
         return {"server": self.server}
 
     def module(self, name: str, factory: Callable[[], M]) -> M:

@@ -13,6 +13,7 @@ from mosaic_bench.data import Dataset, Partition, parse_partition
 from mosaic_bench.data import Split as Images
 from mosaic_bench.data.device import Augmentation, DeviceImages
 from mosaic_bench.engine.cell_run import CellRun, run_cell
+from mosaic_bench.engine.datasets import Datasets
 from mosaic_bench.engine.resolve import Job, resolve
 from mosaic_bench.fed.federation import Federation
 from mosaic_bench.fed.seeds import seeded
@@ -89,12 +90,12 @@ def do_steps(algorithm: Algorithm, steps: int) -> None:
 
 def jobs_of(suite: Path, directories: list[Path]) -> list[Job]:
     """Resolve every cell of a suite file."""
-    return resolve(load_suite(suite), directories)
+    return resolve(load_suite(suite), Datasets(directories))
 
 
 def describe(job: Job, path: Path, directories: list[Path]) -> CellFolder:
     """Make the folder of one job, as ``run`` does."""
-    folder = CellFolder(path / job.key(directories))
+    folder = CellFolder(path / job.key(Datasets(directories)))
     document = job.cell.model_dump(mode="json", by_alias=True)
     folder.describe({"key": folder.key, "suite": "", "coordinates": job.coordinates, "cell": document})
     return folder

@@ -13,16 +13,9 @@ from mosaic_bench.errors import UserError
 
 app = typer.Typer(
     name="mosaic_bench",
-    help="Federated-learning algorithms compared on one shared, resumable harness.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-
-
-@app.callback()
-def options(version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False) -> None:
-    pass
-
 
 app.command("run")(run.run)
 app.command("check")(check.check)
@@ -34,10 +27,26 @@ app.command("list")(listing.list_)
 app.add_typer(data.app, name="data")
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"mosaic_bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Federated-learning algorithms compared on one shared, resumable harness."""
+
+
 def main() -> None:
-    """Run the command line; bad input prints one message and exits with 2."""
+    """Run the command line; bad input prints one line per fault and exits with 2."""
     try:
         app()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        for line in str(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)
         sys.exit(2)

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from mosaic_bench.cli.options import Data, Plugin
+from mosaic_bench.cli.output import make_console, make_table, print_table
 
 
 def list_(
@@ -22,30 +22,31 @@ def list_(
     from mosaic_bench.models import ARCHITECTURES
 
     load_plugins(plugin or ())
-    console = Console()
-    algorithms = Table("algorithm", "paper", "reveals beside weights", title="Algorithms", title_justify="left")
+    console = make_console()
+    algorithms = make_table("algorithm", "paper", "reveals beside weights")
     found = [find_algorithm(name) for name in algorithm_names()]
     for cls in found:
         algorithms.add_row(
             cls.name + (" †" if cls.extension else ""), cls.paper, ", ".join(sorted(cls.reveals)) or "--"
         )
-    console.print(algorithms)
+    print_table(console, algorithms)
     if verbose:
         for cls in found:
             _print_parameters(console, cls.name, cls.Params)
     directories = data_directories(data or ())
-    datasets = Table("data set", "here", title="Data sets", title_justify="left")
+    datasets = make_table("data set", "here")
     for name in known_datasets():
         datasets.add_row(name, check_present(name, directories) or "yes")
-    console.print(datasets)
-    console.print("Partitions: " + ", ".join(sorted(PARTITIONS)), highlight=False)
-    console.print("Architectures: " + ", ".join(sorted(ARCHITECTURES)), highlight=False)
+    print_table(console, datasets)
+    console.print("Partitions: " + ", ".join(sorted(PARTITIONS)))
+    console.print("Architectures: " + ", ".join(sorted(ARCHITECTURES)))
 
 
 def _print_parameters(console: Console, name: str, params: type) -> None:
-    table = Table("parameter", "default", "unit", "source", title=name, title_justify="left")
+    table = make_table("parameter", "default", "unit", "source")
     for field_name, field in params.model_fields.items():  # type: ignore[attr-defined]
         extra = field.json_schema_extra or {}
         table.add_row(field_name, repr(field.default), extra.get("unit", ""), extra.get("source", ""))
     if table.row_count:
-        console.print(table)
+        console.print(name)
+        print_table(console, table)

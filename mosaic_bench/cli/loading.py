@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mosaic_bench.suite import Suite, load_suite
 
 if TYPE_CHECKING:
+    from mosaic_bench.engine.datasets import Datasets
     from mosaic_bench.engine.resolve import Job
 
 
@@ -18,17 +19,18 @@ def load_jobs(
     sets: Sequence[str] | None,
     only: Sequence[str] | None,
     plugins: Sequence[Path] | None,
-) -> tuple[Suite, list[Job], list[Path]]:
-    """Load plugins and suite, and resolve every cell that is asked for; also return the data directories."""
+) -> tuple[Suite, list[Job], Datasets]:
+    """Load plugins and suite, and resolve every cell; also return the data sets they were resolved against."""
     suite = load_suite(file, sets or (), only or ())
 
     from mosaic_bench.data import data_directories
     from mosaic_bench.engine.algorithms import load_plugins
+    from mosaic_bench.engine.datasets import Datasets
     from mosaic_bench.engine.resolve import resolve
 
     load_plugins(plugins or ())
-    directories = data_directories(data or ())
-    return suite, resolve(suite, directories), directories
+    datasets = Datasets(data_directories(data or ()))
+    return suite, resolve(suite, datasets), datasets
 
 
 def missing_data(jobs: Iterable[Job]) -> list[str]:

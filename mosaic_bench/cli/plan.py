@@ -17,7 +17,7 @@ def plan(
     plugin: Plugin = None,
 ) -> None:
     """List the cells of a suite with their keys and states."""
-    loaded, jobs, directories = load_jobs(suite, data, set_, only, plugin)
+    loaded, jobs, datasets = load_jobs(suite, data, set_, only, plugin)
     wanted = [job for job in jobs if job.wanted]
     store = Store(results / loaded.name)
     table = make_table("key", *loaded.axes, "state")
@@ -25,7 +25,7 @@ def plan(
         if job.missing:
             table.add_row("--", *job.coordinates.values(), "no data")
         else:
-            key = job.key(directories)
+            key = job.key(datasets)
             table.add_row(key, *job.coordinates.values(), store.cell(key).status().state.value)
     console = make_console()
     console.print(f"{loaded.title}: {len(wanted)} cells")

@@ -66,7 +66,7 @@ class RunProgress:
             self._console.print(self._line(key, state))
 
     def _line(self, key: str, state: State) -> str:
-        """Fixed columns first, so that lines stand in columns: ``[3/8] 9bd37b9a25b2 done  83.2 %   1.4 s  fedavg · 0``."""
+        """What varies in length comes last, so that lines form columns: ``[3/8] 9bd37b9a25b2 done 83.2 % 1.4 s iid``."""
         total = len(self._titles)
         what = "elsewhere" if state is State.RUNNING else state.value  # another process has this cell
         measured = f"{100 * self._latest[key]:.1f} %" if key in self._latest else ""

@@ -17,6 +17,7 @@ from mosaic_bench.store import CellFolder, State, Store
 from mosaic_bench.suite import RunSpec, Suite
 
 if TYPE_CHECKING:
+    from mosaic_bench.engine.datasets import Datasets
     from mosaic_bench.engine.resolve import Job
 
 Isolation = Literal["process", "none"]
@@ -38,13 +39,15 @@ def run(
     ] = None,
 ) -> None:
     """Run a suite: cells that are done are not repeated, cut ones go on where they were cut."""
-    loaded, jobs, directories = load_jobs(suite, data, set_, only, plugin)
+    loaded, jobs, datasets = load_jobs(suite, data, set_, only, plugin)
     missing = missing_data(job for job in jobs if job.wanted)
     if missing:
         raise UserError("\n".join(missing))
     store = Store(results / loaded.name)
     store.check_writable()
-    wanted = _describe(store, suite, loaded, jobs, directories)
+    options = [part for text in set_ or () for part in ("--set", text)]
+    options += [part for file in plugin or () for part in ("--plugin", str(file))]
+    wanted = _describe(store, suite, options, loaded, jobs, datasets)
 
     from mosaic_bench.engine.dispatch import Dispatcher
     from mosaic_bench.engine.slots import choose_device, default_workers
@@ -56,7 +59,7 @@ def run(
     with RunProgress(console, titles, loaded.report.headline.metric) as progress:
         chosen = choose_device(device)
         dispatcher = Dispatcher(
-            directories,
+            datasets.directories,
             chosen,
             workers or default_workers(chosen),
             _with(loaded.run, isolation),
@@ -69,18 +72,28 @@ def run(
 
 
 def _describe(
-    store: Store, file: Path, suite: Suite, jobs: list[Job], directories: list[Path]
+    store: Store, file: Path, options: list[str], suite: Suite, jobs: list[Job], datasets: Datasets
 ) -> dict[CellFolder, Job]:
     """Write the grid, and what each wanted cell is, before anything runs; return the wanted cells."""
+    from mosaic_bench.engine.titles import table_titles
+
     wanted, entries = {}, []
     for job in jobs:
-        key = None if job.missing else job.key(directories)
+        key = None if job.missing else job.key(datasets)
         entries.append({"key": key, "coordinates": job.coordinates})
         if job.wanted and key is not None:
             folder = store.cell(key)
             if not folder.exists:
                 cell = job.cell.model_dump(mode="json", by_alias=True)
-                folder.describe({"key": key, "suite": str(file), "coordinates": job.coordinates, "cell": cell})
+                folder.describe(
+                    {
+                        "key": key,
+                        "suite": str(file),
+                        "options": options,
+                        "coordinates": job.coordinates,
+                        "cell": cell,
+                    }
+                )
             wanted[folder] = job
     store.write_suite(
         {
@@ -88,7 +101,7 @@ def _describe(
             "title": suite.title,
             "file": str(file),
             "axes": suite.axes,
-            "titles": {job.algorithm.name: job.algorithm.title + "†" * job.algorithm.extension for job in jobs},
+            "titles": table_titles(jobs),
             "report": suite.report.model_dump(mode="json"),
             "cells": entries,
         }

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import shlex
+from io import StringIO
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
+from ruamel.yaml import YAML
 
 from mosaic_bench.cli.options import RESULTS, Results
+from mosaic_bench.cli.output import make_console, make_table, print_table
 from mosaic_bench.store import CellFolder, Store, StoreError
 
 
@@ -19,20 +20,20 @@ def show(
 ) -> None:
     """Show what a cell is, where it ran, and every evaluated step."""
     folder = _find(key, results)
-    console = Console()
-    status, description = folder.status(), folder.description()
-    console.print(f"{folder.path}: {status.state.value} {status.message}", highlight=False)
-    console.print("again: " + _again(folder, description), highlight=False, soft_wrap=True)
-    console.print_json(json.dumps(description))
-    console.print_json(json.dumps(folder.environment()))
-    steps = folder.steps()
-    names = list(dict.fromkeys(name for step in steps for name in step["metrics"]))
-    table = Table("step", *names)
-    for step in steps:
-        table.add_row(str(step["step"]), *(f"{step['metrics'].get(name, float('nan')):.4f}" for name in names))
-    console.print(table)
+    console = make_console()
+    status, description, steps = folder.status(), folder.description(), folder.steps()
+    console.print(f"{folder.path}: {status.state.value} {status.message}".rstrip())
+    console.print("again: " + _again(description))
+    shown = {name: part for name, part in description.items() if name in {"cell", "partition"}}
+    console.print(f"\n{_as_yaml(shown | {'environment': folder.environment()})}")
     if steps:
-        console.print_json(json.dumps(steps[-1]["ledger"] | steps[-1]["time"]))
+        names = list(dict.fromkeys(name for step in steps for name in step["metrics"]))
+        table = make_table("step", *names)
+        for step in steps:
+            numbers = (step["metrics"].get(name) for name in names)
+            table.add_row(str(step["step"]), *("--" if number is None else f"{number:.4f}" for number in numbers))
+        print_table(console, table)
+        console.print(_as_yaml({"costs": steps[-1]["ledger"] | steps[-1]["time"]}))
 
 
 def _find(key: str, results: Path) -> CellFolder:
@@ -43,14 +44,30 @@ def _find(key: str, results: Path) -> CellFolder:
     """
     roots = [results, *sorted(path for path in results.glob("*") if path.is_dir())]
     found = [cell for root in roots for cell in Store(root).cells() if cell.key.startswith(key)]
-    if len(found) != 1:
-        what = "no cell" if not found else f"{len(found)} cells ({', '.join(cell.key for cell in found[:5])})"
-        raise StoreError(f"{results}: {what} with a key that starts with '{key}'; `status SUITE` lists keys")
+    if not found:
+        raise StoreError(f"{results}: no cell has a key that starts with '{key}'; `status SUITE` lists keys")
+    if len(found) > 1:
+        folders = ", ".join(str(cell.path) for cell in found[:5])
+        raise StoreError(
+            f"{len(found)} cells have a key that starts with '{key}': {folders}; "
+            "give more of it, or --results with the folder of one suite"
+        )
     return found[0]
 
 
-def _again(folder: CellFolder, description: dict[str, object]) -> str:
-    coordinates = description["coordinates"]
-    assert isinstance(coordinates, dict)
-    only = ",".join(f"{axis}={label}" for axis, label in coordinates.items())
-    return f"python -m mosaic_bench run {description['suite']} --only '{only}'"
+def _again(description: dict[str, Any]) -> str:
+    """Return the command that runs this one cell."""
+    only = ",".join(f"{axis}={label}" for axis, label in description["coordinates"].items())
+    options = description.get("options", [])
+    return shlex.join(["python", "-m", "mosaic_bench", "run", description["suite"], *options, "--only", only])
+
+
+def _as_yaml(value: dict[str, Any]) -> str:
+    """Write nested settings the way suite files do, the innermost ones on one line."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = None
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel declares no type
+    yaml.width = 120
+    text = StringIO()
+    yaml.dump(value, text)
+    return text.getvalue()

@@ -25,11 +25,11 @@ def tables(
 def write_tables(store: Store, console: Console) -> None:
     """Print every table of the store's suite and write ``tables/NAME.tex``."""
     from mosaic_bench.report.latex import render_latex
-    from mosaic_bench.report.results import read_results
+    from mosaic_bench.report.results import read_report, read_results
     from mosaic_bench.report.table import make_table
     from mosaic_bench.report.text import render_text
 
-    suite, report = store.suite(), store.report()
+    suite, report = store.suite(), read_report(store)
     found = read_results(store)
     for spec in report.tables:
         table = make_table(found, suite["title"], spec, report.headline, suite["titles"])

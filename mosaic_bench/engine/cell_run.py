@@ -6,20 +6,21 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mosaic_bench.api import Algorithm
+from mosaic_bench.api import Algorithm, Predictor
 from mosaic_bench.data import Partition, audit, open_dataset
 from mosaic_bench.data.device import Augmentation, DeviceImages
 from mosaic_bench.engine.checkpoint import load_checkpoint, save_checkpoint
-from mosaic_bench.engine.evaluate import evaluate
+from mosaic_bench.engine.evaluate import Score, evaluate
 from mosaic_bench.engine.provenance import numeric_environment, provenance
 from mosaic_bench.engine.resolve import open_cell_data, parse_components
 from mosaic_bench.engine.state import StateKeeper
@@ -147,16 +148,19 @@ class _Loop:
         start = time.perf_counter()
         metrics: dict[str, float] = {} if loss is None else {"loss/train": loss}
         correct: dict[str, Tensor] = {}
-        for name, predictor in self._algorithm.predictors().items():
-            for where, (images, indices) in self._bench.judged.items():
-                score = evaluate(predictor, images, indices, self._bench.federation.autocast)
-                metrics[f"acc/{name}@{where}"], metrics[f"nll/{name}@{where}"] = score.accuracy, score.nll
-                if not math.isfinite(score.nll):
-                    raise Diverged(
-                        f"{name}'s loss on {where} images became {score.nll} in step {step} of {self._steps}"
-                    )
+        for where, (images, indices) in self._bench.judged.items():
+            for name, predictor in self._algorithm.predictors().items():
+                group = predictor if isinstance(predictor, Mapping) else {"": predictor}
+                scores = {
+                    f"{name}.{member}" if len(group) > 1 else name: self._score(each, images, indices)
+                    for member, each in group.items()
+                }
+                metrics |= _means(scores, name, where)
                 if where == "test":
-                    correct[name] = score.correct
+                    correct |= {member: score.correct for member, score in scores.items()}
+        wrong = next((name for name, value in metrics.items() if not math.isfinite(value)), None)
+        if wrong is not None:
+            raise Diverged(f"{wrong} became {metrics[wrong]} in step {step} of {self._steps}")
         if last:
             self._keep_correct(correct)
         ledger = self._bench.federation.ledger
@@ -166,6 +170,9 @@ class _Loop:
         }
         self._folder.append_step({"step": step, "metrics": metrics, "ledger": ledger.counts(), "time": times})
         return metrics
+
+    def _score(self, predictor: Predictor, images: DeviceImages, indices: Tensor) -> Score:
+        return evaluate(predictor, images, indices, self._bench.federation.autocast)
 
     def _keep_correct(self, correct: dict[str, Tensor]) -> None:
         rows = np.stack([row.numpy() for row in correct.values()])
@@ -196,6 +203,15 @@ class _Loop:
     def _set(self, **changes: Any) -> None:
         self._status = replace(self._status, **changes)
         self._folder.set_status(self._status)
+
+
+def _means(scores: Mapping[str, Score], name: str, where: str) -> dict[str, float]:
+    """Metrics of each member of a group, and under the group's own name their means."""
+    metrics = {f"acc/{member}@{where}": score.accuracy for member, score in scores.items()}
+    metrics |= {f"nll/{member}@{where}": score.nll for member, score in scores.items()}
+    metrics[f"acc/{name}@{where}"] = fmean(score.accuracy for score in scores.values())
+    metrics[f"nll/{name}@{where}"] = fmean(score.nll for score in scores.values())
+    return metrics
 
 
 def _peak_bytes(device: torch.device) -> int:

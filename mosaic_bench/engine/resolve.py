@@ -12,9 +12,11 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from mosaic_bench.api import Algorithm, Hyperparameters
-from mosaic_bench.data import Dataset, Partition, check_present, known_datasets, open_dataset, parse_partition
+from mosaic_bench.data import DataError, Dataset, Partition, open_dataset, parse_partition
 from mosaic_bench.engine.algorithms import algorithm_names, find_algorithm
+from mosaic_bench.engine.datasets import Datasets
 from mosaic_bench.errors import UserError
+from mosaic_bench.fed.assignment import client_widths
 from mosaic_bench.models import ARCHITECTURES
 from mosaic_bench.suite import Cell, PlannedCell, Suite, SuiteError
 from mosaic_bench.suite.errors import did_you_mean, explain
@@ -32,6 +34,7 @@ class Job:
     Attributes:
         missing: why its data cannot be used, in one sentence; None when it is there.
         wanted: False when ``--only`` leaves the cell out.
+        doubt: what is legal but may not be meant, in one sentence; None when there is nothing.
     """
 
     cell: Cell
@@ -41,13 +44,14 @@ class Job:
     partition: Partition
     missing: str | None
     wanted: bool
+    doubt: str | None = None
 
     @property
     def title(self) -> str:
         """The cell's coordinates on one line."""
         return " · ".join(self.coordinates.values())
 
-    def key(self, directories: Sequence[FilePath]) -> str:
+    def key(self, datasets: Datasets) -> str:
         """Hash everything that defines the cell's result into 12 hex digits; opens the data set for its digest."""
         public = self.cell.federation.public
         identity = {
@@ -55,15 +59,15 @@ class Job:
             "cell": self.cell.model_dump(exclude_defaults=True, exclude={"algorithm", "partition"}, by_alias=True),
             "algorithm": [self.algorithm.name, self.algorithm.version, _given(self.params)],
             "partition": [next(iter(self.cell.partition)), _given(self.partition)],
-            "data": open_dataset(self.cell.dataset.name, directories).digest,
+            "data": datasets.open(self.cell.dataset.name).digest,
         }
         if public is not None and public.source != "train":
-            identity["public data"] = open_dataset(public.source, directories).digest
+            identity["public data"] = datasets.open(public.source).digest
         text = json.dumps(identity, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def resolve(suite: Suite, directories: Sequence[FilePath]) -> list[Job]:
+def resolve(suite: Suite, datasets: Datasets) -> list[Job]:
     """Look up what every cell of the suite names.
 
     Raises:
@@ -71,10 +75,9 @@ def resolve(suite: Suite, directories: Sequence[FilePath]) -> list[Job]:
     """
     jobs: list[Job] = []
     faults: dict[str, None] = {}
-    missing: dict[str, str | None] = {}
     for planned in suite.cells:
         try:
-            jobs.append(_job(planned, directories, missing))
+            jobs.append(_job(planned, datasets))
         except UserError as error:
             faults.update(dict.fromkeys(str(error).splitlines()))
     if faults:
@@ -94,7 +97,7 @@ def parse_components(cell: Cell) -> tuple[type[Algorithm], Hyperparameters, Part
     return algorithm, algorithm.Params.model_validate(cell.algorithm.params), parse_partition(cell.partition)
 
 
-def _job(planned: PlannedCell, directories: Sequence[FilePath], missing: dict[str, str | None]) -> Job:
+def _job(planned: PlannedCell, datasets: Datasets) -> Job:
     cell = planned.cell
     try:
         algorithm = find_algorithm(cell.algorithm.name)
@@ -108,16 +111,20 @@ def _job(planned: PlannedCell, directories: Sequence[FilePath], missing: dict[st
         if arch not in ARCHITECTURES:
             where = planned.where(("models", "arch"))
             raise SuiteError(f"{where}: unknown architecture '{arch}'{did_you_mean(arch, ARCHITECTURES)}")
-    for name in [cell.dataset.name, *_public_dataset(cell)]:
-        if name not in missing:
-            missing[name] = check_present(name, directories)
-        if missing[name] is not None and name not in known_datasets():
-            where = planned.where(("dataset", "name"))
-            raise SuiteError(f"{where}: {missing[name]}{did_you_mean(name, known_datasets())}")
-    absent = next((missing[n] for n in [cell.dataset.name, *_public_dataset(cell)] if missing[n]), None)
+    absent = _absent(planned, datasets)
     if absent is None:
-        _check_size(planned, directories)
-    return Job(cell, planned.coordinates, algorithm, params, partition, absent, planned.wanted)
+        _check_size(planned, datasets)
+    return Job(cell, planned.coordinates, algorithm, params, partition, absent, planned.wanted, _doubt(planned))
+
+
+def _doubt(planned: PlannedCell) -> str | None:
+    widths = client_widths(planned.cell)
+    if max(widths) == 1:
+        return None
+    return (
+        f"{planned.where(('models', 'widths'))}: no client keeps the full model (the widest keeps {max(widths):g}); "
+        "set models.full_client to give it to one, or expect coordinates that static slices never train"
+    )
 
 
 def _partition(planned: PlannedCell) -> Partition:
@@ -139,15 +146,26 @@ def _parse(planned: PlannedCell, path: tuple[str, ...], model: type[Hyperparamet
         raise SuiteError("\n".join(explain(error, model, lambda inner: planned.where((*path, *inner))))) from error
 
 
-def _public_dataset(cell: Cell) -> list[str]:
-    public = cell.federation.public
-    return [public.source] if public is not None and public.source != "train" else []
+def _absent(planned: PlannedCell, datasets: Datasets) -> str | None:
+    """Why the cell's data, or its server's public images, can't be used; None when both are there."""
+    wanted: list[tuple[str, tuple[str, ...]]] = [(planned.cell.dataset.name, ("dataset", "name"))]
+    public = planned.cell.federation.public
+    if public is not None and public.source != "train":
+        wanted.append((public.source, ("federation", "public", "from")))
+    for name, path in wanted:
+        try:
+            missing = datasets.missing(name)
+        except DataError as error:
+            raise SuiteError(f"{planned.where(path)}: {error}") from error
+        if missing is not None:
+            return missing
+    return None
 
 
-def _check_size(planned: PlannedCell, directories: Sequence[FilePath]) -> None:
+def _check_size(planned: PlannedCell, datasets: Datasets) -> None:
     """Refuse more clients than the training images can serve."""
     cell = planned.cell
-    dataset = open_dataset(cell.dataset.name, directories)
+    dataset = datasets.open(cell.dataset.name)
     images = cell.dataset.train or len(dataset.train.labels)
     if images > len(dataset.train.labels):
         raise SuiteError(

@@ -25,9 +25,15 @@ def assign(cell: Cell, samples: Sequence[int], sizes: Sequence[int]) -> list[Cli
         samples: images per client; ``assign: capacity`` gives larger architectures to clients with more of them.
         sizes: parameters of each architecture of the family.
     """
-    spec, clients = cell.models, cell.federation.clients
-    if len(spec.architectures) > 1 or isinstance(spec.arch, list):
+    spec = cell.models
+    if isinstance(spec.arch, list):
         return [ClientModel(spec.architectures[index]) for index in _family(cell, samples, sizes)]
+    return [ClientModel(spec.architectures[0], width) for width in client_widths(cell)]
+
+
+def client_widths(cell: Cell) -> list[float]:
+    """Return the share of the server's width that each client trains; 1 for every client without budgets."""
+    spec, clients = cell.models, cell.federation.clients
     if spec.widths is None:
         widths = [1.0] * clients
     elif isinstance(spec.widths, list):
@@ -36,7 +42,7 @@ def assign(cell: Cell, samples: Sequence[int], sizes: Sequence[int]) -> list[Cli
         widths = width_ratios(clients, spec.widths.rho, spec.widths.sigma)
     if spec.full_client:
         widths[0] = 1.0
-    return [ClientModel(spec.architectures[0], width) for width in widths]
+    return widths
 
 
 def _family(cell: Cell, samples: Sequence[int], sizes: Sequence[int]) -> list[int]:

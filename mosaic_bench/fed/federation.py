@@ -171,6 +171,12 @@ class Federation:
                 self.ledger.down[kind] += size_in_bytes(value)
             yield Received(client, assigned.arch, piece, state, payload)
 
+    def stay(self, models: Mapping[int, Classifier], cohort: Iterable[int]) -> Iterator[Received]:
+        """Let each client of the cohort go on from its own model (client -> model); nothing crosses the network."""
+        for client in cohort:
+            arch = self._assigned[client].arch
+            yield Received(client, arch, None, dict(models[client].state_dict()), stays=True)
+
     def train(
         self,
         received: Iterable[Received],
@@ -183,7 +189,7 @@ class Federation:
         """Let every client train what it received, one client at a time, as the updates are read.
 
         Args:
-            received: from ``broadcast``.
+            received: from ``broadcast`` or ``stay``.
             loss: (model, batch) -> scalar; the mean cross-entropy by default.
             steps, epochs: budget per client; the suite's when neither is given.
             lr: learning rate; the suite's when not given.
@@ -261,7 +267,7 @@ class Federation:
         for item in received:
             with self.ledger.client_time(), self._opened(item.client) as data:
                 update = self._train_one(item, data, loss, steps, epochs, sgd)
-            self.ledger.up["model"] += size_in_bytes(update.state)
+            self.ledger.up["model"] += 0 if item.stays else size_in_bytes(update.state)
             self._losses.append(update.loss)
             yield update
 

@@ -13,7 +13,7 @@ from mosaic_bench.models import Classifier, Slice
 
 @dataclass(frozen=True)
 class Received:
-    """What the server sends to one client in one step.
+    """What one client starts a step from: sent by the server, or its own from before.
 
     Attributes:
         client: index of the client, 0 to K - 1.
@@ -21,6 +21,7 @@ class Received:
         slice: the coordinates of the server's model that the client holds; None for the whole model.
         state: parameters and buffers of the client's model; shared with the server, never written to.
         payload: whatever the method sends beside, by kind (a generator, say).
+        stays: the model never leaves the client; its bytes are not counted.
     """
 
     client: int
@@ -28,6 +29,7 @@ class Received:
     slice: Slice | None
     state: Mapping[str, Tensor]
     payload: Mapping[str, Any] = field(default_factory=dict)
+    stays: bool = False
 
 
 @dataclass(frozen=True)

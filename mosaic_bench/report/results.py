@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from mosaic_bench.store import State, Status, Store
-from mosaic_bench.suite import HeadlineSpec
+from pydantic import ValidationError
+
+from mosaic_bench.store import State, Status, Store, StoreError
+from mosaic_bench.suite import HeadlineSpec, ReportSpec
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,18 @@ class CellResult:
             return fmean(value for _, value in measured[-spec.k :])
         validated = [(validation, value) for validation, value in measured if validation is not None]
         return float(max(validated, key=lambda pair: pair[0])[1]) if validated else None
+
+
+def read_report(store: Store) -> ReportSpec:
+    """Read what the suite makes of its results.
+
+    Raises:
+        StoreError: another version of this package wrote it.
+    """
+    try:
+        return ReportSpec.model_validate(store.suite()["report"])
+    except ValidationError as error:
+        raise StoreError(f"{store.path}: written by another version; run the suite again to rebuild it") from error
 
 
 def read_results(store: Store) -> list[CellResult]:

@@ -127,7 +127,8 @@ def _caption(
     )
     setting = f" ({', '.join(fixed)})" if fixed else ""
     spread = "mean ± sample standard deviation over seeds" if spec.spread == "std" else "mean over seeds"
-    return f"{spec.caption or title}{setting}. {_in_words(headline.metric)} in %, {rule}; {spread}, {_counts(entries.values())}."
+    counts = _counts(entries.values())
+    return f"{spec.caption or title}{setting}. {_in_words(headline.metric)} in %, {rule}; {spread}, {counts}."
 
 
 def _counts(entries: Iterable[Entry]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mosaic_bench.errors import UserError
-from mosaic_bench.store.atomic import replace_json
+from mosaic_bench.store.atomic import replace_json, replace_text
 from mosaic_bench.store.cell_folder import CellFolder
 
 _SUITE_KEYS = {"suite", "title", "axes", "titles", "report", "cells"}
@@ -59,6 +59,20 @@ class Store:
         if not isinstance(suite, dict) or not suite.keys() >= _SUITE_KEYS:
             raise StoreError(f"{file}: not the list of a suite's cells; run the suite again to rebuild it")
         return suite
+
+    def write_table(self, name: str, text: str) -> Path:
+        """Write one table as LaTeX and return its file.
+
+        Raises:
+            StoreError: the folder does not take it.
+        """
+        file = self.path / "tables" / f"{name}.tex"
+        try:
+            file.parent.mkdir(exist_ok=True)
+            replace_text(file, text)
+        except OSError as error:
+            raise StoreError(f"{file}: cannot be written ({error.strerror})") from error
+        return file
 
     def check_writable(self) -> None:
         """Create the folder and prove that it takes files.

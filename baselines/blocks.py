@@ -1,16 +1,20 @@
-"""Losses and small pieces that several algorithms share."""
+"""Losses, ensembles and draws that several algorithms share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim import Optimizer
 
+from mosaic_bench.api import Federation, Random
 from mosaic_bench.models import batch_norms
+
+# -- ensembles --------------------------------------------------------------------------------------------------------
 
 
 class LogitEnsemble(nn.Module):
@@ -27,6 +31,35 @@ class LogitEnsemble(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Mean logits (b, classes) of images (b, C, H, W)."""
         return torch.stack([member(images) for member in self.members]).mean(0)
+
+
+def logits_of(members: Iterable[nn.Module], images: Tensor) -> Tensor:
+    """Logits of every member, float32 (K, b, classes)."""
+    return torch.stack([member(images) for member in members]).float()
+
+
+def mixture(logits: Tensor, weights: Tensor | None = None) -> Tensor:
+    """log Σ_k w_k softmax(logits_k), (b, classes): logits whose softmax is the weighted mean of the probabilities.
+
+    Args:
+        logits: of every member, (K, b, classes).
+        weights: (K, b), not negative, with sum 1 over K; equal ones when not given.
+    """
+    if weights is None:
+        weights = logits.new_full(logits.shape[:2], 1 / len(logits))
+    return torch.logsumexp(F.log_softmax(logits, 2) + weights.log().unsqueeze(2), 0)
+
+
+def class_weights(counts: Tensor) -> Tensor:
+    """α_{k,c} = n_{k,c} / Σ_j n_{j,c}, float32 (K, C); 0 for every k where no client holds class c (FedFTG, FedGen).
+
+    Args:
+        counts: images of each class at each client of the cohort, (K, C).
+    """
+    return counts / counts.sum(0).clamp(min=torch.finfo(torch.float32).tiny)
+
+
+# -- losses -----------------------------------------------------------------------------------------------------------
 
 
 def distillation_loss(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
@@ -47,6 +80,22 @@ def disagreement(student: Tensor, teacher: Tensor) -> Tensor:
     differ = student.argmax(1) != teacher.argmax(1)
     divergence = F.kl_div(F.log_softmax(student, 1), F.log_softmax(teacher, 1), reduction="none", log_target=True)
     return (divergence.sum(1) * differ).mean()
+
+
+def diversity_loss(outputs: Tensor, noise: Tensor) -> Tensor:
+    """exp(-mean over pairs of |x_i - x_j| · |z_i - z_j|²), in (0, 1]; 1 when all outputs are equal (FedGen, FedFTG).
+
+    Distances are means over dimensions and pairs include i = j, as in the published codes; FedFTG's paper writes
+    Euclidean norms, whose product drives the exponential to 0 in a space of pixels.
+
+    Args:
+        outputs: of a generator, (b, ...).
+        noise: what they were made of, (b, latent).
+    """
+    flat, code = outputs.float().flatten(1), noise.float()
+    apart = torch.cdist(flat, flat, p=1) / flat.shape[1]
+    apart_in_noise = (code[:, None] - code).square().mean(2)
+    return torch.exp(-(apart * apart_in_noise).mean())
 
 
 class BatchNormStatistics:
@@ -87,6 +136,90 @@ def watched_batch_norms(models: Iterable[nn.Module]) -> Iterator[BatchNormStatis
             hook.remove()
 
 
+def inversion_loss(
+    images: Tensor,
+    labels: Tensor,
+    students: Sequence[nn.Module],
+    teachers: Sequence[nn.Module],
+    *,
+    ce_weight: float,
+    bn_weight: float,
+    div_weight: float,
+) -> Tensor:
+    """L_CE + λ_1·L_BN - λ_2·L_div: what DENSE's generator minimises.
+
+    L_CE is the cross-entropy of the teachers' mean logits at the wanted labels, L_BN the distance to the statistics
+    that the teachers' BatchNorm layers remember, averaged over teachers (0 where none has BatchNorm), L_div the
+    disagreement with the student, averaged over students where there are several.
+    """
+    with watched_batch_norms(teachers) as statistics:
+        ensemble = logits_of(teachers, images).mean(0)
+        loss = ce_weight * F.cross_entropy(ensemble, labels)
+        if bn_weight and any(batch_norms(teacher) for teacher in teachers):
+            loss = loss + bn_weight * statistics.take() / len(teachers)
+    if div_weight:
+        gaps = [disagreement(student(images).float(), ensemble) for student in students]
+        loss = loss - div_weight * torch.stack(gaps).mean()
+    return loss
+
+
+# -- labels and draws -------------------------------------------------------------------------------------------------
+
+
+def label_counts(fed: Federation, known: dict[int, Tensor], cohort: Sequence[int]) -> Tensor:
+    """Images of each class at each client of the cohort, int64 (K, C).
+
+    Clients upload their counts in the first round they take part in; ``known`` (client -> counts) keeps them.
+    """
+    unknown = [client for client in cohort if client not in known]
+    known |= fed.map(lambda data: data.counts, unknown, "label counts")
+    return torch.stack([known[client] for client in cohort])
+
+
+def quota_labels(counts: Tensor, n: int, random: Random) -> Tensor:
+    """Draw n labels in proportion to ``counts``, int64 (n,), in random order (FedFTG's customised label sampling).
+
+    Each class gets its exact share, rounded up or down; a class of count 0 never appears.
+
+    Args:
+        counts: not negative, int64 (C,), not all 0.
+    """
+    last = counts.cumsum(0) * n // counts.sum()  # exact in integers: the last one is n
+    labels = torch.searchsorted(last, torch.arange(n, device=counts.device), right=True)
+    return labels[random.permutation(n)]
+
+
+def sampled_labels(counts: Tensor, n: int, random: Random) -> Tensor:
+    """Draw n labels independently with probabilities in proportion to ``counts``, int64 (n,).
+
+    Args:
+        counts: not negative, int64 (C,), not all 0; a class of count 0 never appears.
+    """
+    last = counts.cumsum(0).double()
+    return torch.searchsorted(last, random.uniform(n).double() * last[-1], right=True)
+
+
+def shuffled_positions(n: int, size: int, random: Random) -> Iterator[Tensor]:
+    """Yield batches of positions in {0, ..., n - 1} without end, each epoch in a new order.
+
+    A last batch of one is dropped, since BatchNorm cannot train on it.
+    """
+    while True:
+        yield from (part for part in random.permutation(n).split(size) if len(part) > 1)
+
+
+# -- training ---------------------------------------------------------------------------------------------------------
+
+
 def freeze_(model: nn.Module) -> None:
     """Put a model in eval mode and exclude its parameters from gradients, in place."""
     model.eval().requires_grad_(False)
+
+
+def descend(optimiser: Optimizer, loss: Tensor, clip: float | None = None) -> None:
+    """One step down the gradient of ``loss``, whose norm is cut at ``clip``; leaves no gradient behind."""
+    loss.backward()
+    if clip is not None:
+        nn.utils.clip_grad_norm_([p for group in optimiser.param_groups for p in group["params"]], clip)
+    optimiser.step()
+    optimiser.zero_grad(set_to_none=True)

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from baselines.blocks import (
-    LogitEnsemble,
-    disagreement,
-    distillation_loss,
-    freeze_,
-    watched_batch_norms,
-)
-from mosaic_bench.api import Algorithm, Hyperparameters, Predictor, parameter, register
+from baselines.blocks import LogitEnsemble, descend, distillation_loss, freeze_, inversion_loss
+from mosaic_bench.api import Algorithm, Hyperparameters, Predictors, parameter, register
 from mosaic_bench.models import NormalisedImages, UpsamplingGenerator, batch_norms, init_dcgan_
 
 
@@ -25,12 +19,18 @@ class Dense(Algorithm):
     """Clients train once and upload once; the server distils their ensemble through images it synthesises.
 
     The first steps train one client each; every later step is one server epoch: a new generator makes one batch of
-    images, which joins the pool, and the student passes over the whole pool.
+    images, which joins the pool, and the student passes over the whole pool. Where clients run different architectures
+    the student has the first one of the suite's list.
 
     DEVIATION: images live in the classifiers' normalised range (the published code trains on [0, 1]); the pool is kept
     in memory as 8-bit pixels (published: PNG files shared between runs); the BatchNorm term is averaged over clients,
     as in the paper (published code: summed).
     """
+
+    conformance_params: ClassVar[Mapping[str, object]] = {
+        "server_epochs": 6, "generator_steps": 10, "generator_base": 4, "latent": 8, "batch": 64,
+        "generator_lr": 0.01, "student_lr": 0.05,
+    }  # fmt: skip
 
     class Params(Hyperparameters):
         """Hyper-parameters of DENSE."""
@@ -55,7 +55,7 @@ class Dense(Algorithm):
 
     def setup(self) -> None:
         """Make the student, the clients' models and the student's optimiser."""
-        self.server = self.fed.model()
+        self.server = self.fed.model(self.fed.architectures[0])
         self.teachers = torch.nn.ModuleList(self.fed.model(client=client) for client in self._cohort)
         freeze_(self.teachers)
         self.optimiser = torch.optim.SGD(
@@ -75,7 +75,7 @@ class Dense(Algorithm):
         """The mean of the clients' logits."""
         return LogitEnsemble(self.teachers)
 
-    def predictors(self) -> Mapping[str, Predictor]:
+    def predictors(self) -> Predictors:
         """Evaluate the student and its teacher."""
         return {"server": self.server, "ensemble": self.ensemble}
 
@@ -97,14 +97,14 @@ class Dense(Algorithm):
         if epochs is None and local.epochs is not None:
             epochs = local.epochs * self.fed.rounds
         steps = local.steps * self.fed.rounds if epochs is None and local.steps is not None else None
-        received = self.fed.broadcast(self.server, [self._cohort[index]])
+        received = self.fed.broadcast(self.fed.models(), [self._cohort[index]])
         for update in self.fed.train(received, steps=steps, epochs=epochs):
             self.teachers[index].load_state_dict(update.state)
 
     def _synthesise(self, t: int) -> None:
         """Train a fresh generator together with its noise, and keep the images of its best step."""
         params, task = self.params, self.fed.task
-        self.server.eval()
+        freeze_(self.server)
         generator = self.fed.module("generator", self._generator, t).train()
         random = self.fed.rng("synthesis", t)
         noise = random.normal(params.batch, params.latent).requires_grad_()
@@ -115,9 +115,7 @@ class Dense(Algorithm):
             with self.fed.autocast():
                 made = generator(noise)
                 loss = self._generator_loss(self.fed.augmented(made, random), labels)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
+            descend(optimiser, loss)
             made, loss = made.detach(), loss.detach()
             images = made if not len(images) else torch.where(loss < best, made, images)
             best = torch.minimum(best, loss)
@@ -136,29 +134,27 @@ class Dense(Algorithm):
         return generator
 
     def _generator_loss(self, images: Tensor, labels: Tensor) -> Tensor:
-        """L_CE + λ_1·L_BN - λ_2·(divergence where student and ensemble disagree)."""
         params = self.params
-        with watched_batch_norms(self.teachers) as statistics:
-            teacher = self.ensemble(images)
-            loss = params.ce_weight * F.cross_entropy(teacher, labels)
-            if params.bn_weight and batch_norms(self.teachers):
-                loss = loss + params.bn_weight * statistics.take() / len(self.teachers)
-        if params.div_weight:
-            loss = loss - params.div_weight * disagreement(self.server(images), teacher)
-        return loss
+        return inversion_loss(
+            images,
+            labels,
+            [self.server],
+            list(self.teachers),
+            ce_weight=params.ce_weight,
+            bn_weight=params.bn_weight,
+            div_weight=params.div_weight,
+        )
 
     def _distil(self, t: int) -> None:
         """One pass of the student over the whole pool."""
         pool = torch.cat(self.pool)
         random = self.fed.rng("distillation", t)
         ensemble = self.ensemble
-        self.server.train()
+        self.server.requires_grad_(True).train()
         for chosen in random.permutation(len(pool)).split(self.params.batch):
             images = self.fed.augmented(self.fed.task.from_pixels(pool[chosen]), random)
             with self.fed.autocast():
                 with torch.no_grad():
                     teacher = ensemble(images)
                 loss = distillation_loss(self.server(images), teacher, self.params.temperature)
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimiser.step()
+            descend(self.optimiser, loss)

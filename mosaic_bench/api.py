@@ -71,7 +71,11 @@ class Algorithm(ABC):
 
     Attributes:
         name, paper, title, version, extension: set by ``register``.
-        reveals: kinds of things that clients upload beside model weights.
+        reveals: kinds of things that the method uses beyond model weights: what clients upload beside them ("label
+            counts", "prototypes", ...), and what the server holds of data ("public images", "validation labels").
+            Using another kind raises.
+        conformance_params: hyper-parameters that make a run of the method a matter of a second, for the conformance
+            suite (``mosaic_bench.conformance``).
         slice_titles: what tables call the method under width budgets, by extraction; its title when not said.
         fed: the services of the harness.
         params: the method's hyper-parameters.
@@ -83,6 +87,7 @@ class Algorithm(ABC):
     version: ClassVar[int]
     extension: ClassVar[bool]
     reveals: ClassVar[frozenset[str]] = frozenset()
+    conformance_params: ClassVar[Mapping[str, Any]] = {}
     slice_titles: ClassVar[Mapping[str, str]] = {}
 
     class Params(Hyperparameters):

@@ -5,24 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from mosaic_bench.api import Algorithm
-from mosaic_bench.data import Dataset, Partition, parse_partition
-from mosaic_bench.data import Split as Images
-from mosaic_bench.data.device import Augmentation, DeviceImages
-from mosaic_bench.engine.cell_run import CellRun, run_cell
+from mosaic_bench.conformance.federations import do_steps, exact, federation, run_until, separable, started
 from mosaic_bench.engine.datasets import Datasets
 from mosaic_bench.engine.resolve import Job, resolve
-from mosaic_bench.fed.federation import Federation
-from mosaic_bench.fed.seeds import seeded
-from mosaic_bench.fed.split import split
-from mosaic_bench.fed.task import Task
-from mosaic_bench.store import CellFolder, State
+from mosaic_bench.store import CellFolder
 from mosaic_bench.suite import Cell, load_suite
 
-CPU = torch.device("cpu")
+__all__ = [
+    "cell",
+    "describe",
+    "do_steps",
+    "exact",
+    "federation",
+    "jobs_of",
+    "run_until",
+    "separable",
+    "started",
+]
 
 
 def cell(**changes: Any) -> Cell:
@@ -45,49 +44,6 @@ def cell(**changes: Any) -> Cell:
     return Cell.model_validate(document)
 
 
-def separable(classes: int = 4, size: int = 12, channels: int = 1, train: int = 240, test: int = 80) -> Dataset:
-    """Images with a bright patch whose place tells the class, under noise: learnable in a few steps."""
-    rng = np.random.RandomState(0)
-
-    def part(n: int) -> Images:
-        labels = np.arange(n, dtype=np.int64) % classes
-        images = rng.randint(0, 60, (n, size, size, channels)).astype(np.uint8)
-        for image, label in zip(images, labels, strict=True):
-            row, column = divmod(int(label), 4)
-            image[3 * row : 3 * row + 3, 3 * column : 3 * column + 3] += 180
-        return Images(images, labels)
-
-    names = tuple(map(str, range(classes)))
-    stats = ((0.15,) * channels, (0.2,) * channels)
-    return Dataset("synthetic", part(train), part(test), names, *stats, flip=False, digest="synthetic")
-
-
-def federation(cell: Cell, dataset: Dataset | None = None, reveals: frozenset[str] = frozenset()) -> Federation:
-    """The services of ``cell`` over ``dataset``."""
-    dataset = dataset or separable()
-    partition: Partition = parse_partition(cell.partition)
-    images = DeviceImages(dataset.train, dataset, CPU)
-    augmentation = Augmentation.standard(dataset) if cell.local.augment == "standard" else None
-    parts = split(cell, partition, dataset)
-    return Federation(cell, Task.of(dataset), images, parts, augmentation, reveals)
-
-
-def started(algorithm: type[Algorithm], fed: Federation, **params: Any) -> Algorithm:
-    """An algorithm after ``setup``."""
-    instance = algorithm(fed, algorithm.Params(**params))
-    with seeded(0, "setup"):
-        instance.setup()
-    return instance
-
-
-def do_steps(algorithm: Algorithm, steps: int) -> None:
-    """Run the first steps as the engine does, without evaluation."""
-    for t in range(steps):
-        algorithm.fed.begin(t)
-        with seeded(0, "step", t=t), algorithm.fed.ledger.step_time():
-            algorithm.step(t)
-
-
 def jobs_of(suite: Path, directories: list[Path]) -> list[Job]:
     """Resolve every cell of a suite file."""
     return resolve(load_suite(suite), Datasets(directories))
@@ -99,21 +55,3 @@ def describe(job: Job, path: Path, directories: list[Path]) -> CellFolder:
     document = job.cell.model_dump(mode="json", by_alias=True)
     folder.describe({"key": folder.key, "suite": "", "coordinates": job.coordinates, "cell": document})
     return folder
-
-
-def run_until(folder: CellFolder, directories: list[Path], stop_after: int | None = None) -> State:
-    """Run a cell in this process; stop and save after ``stop_after`` more steps."""
-    done = 0
-
-    def should_stop() -> bool:
-        nonlocal done
-        done += 1
-        return done == stop_after
-
-    torch.set_num_threads(1)
-    return run_cell(folder, CellRun(directories, CPU, checkpoint_every=1000, should_stop=should_stop))
-
-
-def exact(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Evaluated steps without what differs from run to run: times and memory."""
-    return [{key: value for key, value in record.items() if key != "time"} for record in records]

@@ -66,10 +66,10 @@ class RunProgress:
             self._console.print(self._line(key, state))
 
     def _line(self, key: str, state: State) -> str:
-        """What varies in length comes last, so that lines form columns: ``[3/8] 9bd37b9a25b2 done 83.2 % 1.4 s iid``."""
+        # What varies most in length, the title, comes last, so that lines form columns.
         total = len(self._titles)
         what = "elsewhere" if state is State.RUNNING else state.value  # another process has this cell
         measured = f"{100 * self._latest[key]:.1f} %" if key in self._latest else ""
         seconds = time.monotonic() - self._began[key]
         count = f"[{self._ended:>{len(str(total))}}/{total}]"
-        return f"{count} {key} {what:<9} {measured:>7} {seconds:>7.1f} s  {self._titles[key]}"
+        return f"{count} {key} {what:<8} {measured:>7} {seconds:>6.1f} s  {self._titles[key]}"

@@ -31,6 +31,8 @@ from mosaic_bench.suite import Cell
 T = TypeVar("T")
 M = TypeVar("M", bound=nn.Module)
 
+_VALIDATION_BATCH = 500  # images; fixed, since the batch can change the last bits of a convolution
+
 
 class Federation:
     """Clients, their data and models, and a ledger, behind a handful of services.
@@ -41,7 +43,7 @@ class Federation:
         images: the training images of all clients, on the device where everything is computed.
         parts: which of them are whose.
         augmentation: what local training does to its images; None leaves them alone.
-        reveals: kinds of things the algorithm declared to upload beside model weights.
+        reveals: kinds of things that the algorithm declared to use beyond model weights.
         public: images of another data set that the server owns, when the cell names one.
 
     Attributes:
@@ -70,6 +72,7 @@ class Federation:
         self._train_images = images
         self._indices = [torch.from_numpy(part).to(device) for part in parts.clients]
         self._public = self._public_images(parts, public)
+        self._validation = torch.from_numpy(parts.validation).to(device)
         self._augmentation = augmentation
         self._scratch: dict[tuple[str, float], Classifier] = {}
         self._flops: dict[tuple[str, float], int] = {}
@@ -141,10 +144,34 @@ class Federation:
 
         Raises:
             Unsupported: the suite gives the server none.
+            PrivacyError: the algorithm did not declare "public images" in `reveals`.
         """
-        if self._public is None:
-            raise Unsupported("needs public images, and federation.public is not set")
-        return self._public
+        images = self._server_images()
+        self._check_declared("public images")
+        return images
+
+    @torch.inference_mode()
+    def validation_accuracy(self, model: nn.Module) -> float:
+        """Return the accuracy, in [0, 1], of ``model`` in eval mode on labelled images that the server holds.
+
+        For choices such as early stopping. Neither images nor labels are handed out. Waits for the device.
+
+        Raises:
+            Unsupported: the suite holds no images back for validation.
+            PrivacyError: the algorithm did not declare "validation labels" in `reveals`.
+        """
+        if not len(self._validation):
+            raise Unsupported("needs a validation split, and federation.validation is 0")
+        self._check_declared("validation labels")
+        was_training = model.training
+        model.eval()
+        right = torch.zeros((), dtype=torch.int64, device=self._device)
+        with self.autocast():
+            for chosen in self._validation.split(_VALIDATION_BATCH):
+                predicted = model(self._train_images.batch(chosen)).argmax(1)
+                right += (predicted == self._train_images.labels[chosen]).sum()
+        model.train(was_training)
+        return int(right) / len(self._validation)
 
     # -- what crosses the network -------------------------------------------------------------------------------------
 
@@ -205,8 +232,7 @@ class Federation:
         Raises:
             PrivacyError: the algorithm did not declare that it reveals ``kind``.
         """
-        if kind not in self._reveals:
-            raise PrivacyError(f"uploads {kind!r}, which it does not declare in `reveals`")
+        self._check_declared(kind)
         results = {}
         for client in cohort:
             with self.ledger.client_time(), self._opened(client) as data:
@@ -236,7 +262,7 @@ class Federation:
         for arch in present:
             models[arch].load_state_dict(averages[arch].result())
             if self._cell.models.batch_statistics == "recalibrate":
-                recalibrate_(models[arch], self.public.batches(self.local.batch))
+                recalibrate_(models[arch], self._server_images().batches(self.local.batch))
 
     # -- the harness's side -------------------------------------------------------------------------------------------
 
@@ -342,6 +368,15 @@ class Federation:
 
     def _place(self, module: M) -> M:
         return module.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def _server_images(self) -> PublicImages:
+        if self._public is None:
+            raise Unsupported("needs public images, and federation.public is not set")
+        return self._public
+
+    def _check_declared(self, kind: str) -> None:
+        if kind not in self._reveals:
+            raise PrivacyError(f"uses {kind!r}, which it does not declare in `reveals`")
 
     def _public_images(self, parts: Split, other: DeviceImages | None) -> PublicImages | None:
         if other is not None:

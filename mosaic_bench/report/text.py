@@ -17,13 +17,14 @@ def render_text(table: Table) -> RichTable:
     rendered = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
     rendered.add_column("", no_wrap=True)
     for column in table.columns:
-        heading = "\n".join(display(part, table.titles) for part in column) or "accuracy"
-        rendered.add_column(Text(heading), justify="right", no_wrap=True)
+        # Parameters stand on a line of their own: columns are then hardly wider than their numbers.
+        heading = "\n".join(display(part, table.titles).replace("(", "\n(", 1) for part in column)
+        rendered.add_column(Text(heading or "accuracy"), justify="right", no_wrap=True)
     for row in table.rows:
         places = (table.entries.get((row, column), Entry.absent()) for column in table.columns)
-        rendered.add_row(
-            Text(display(row, table.titles)), *(Text(percent(entry), style=_STYLES[entry.mark]) for entry in places)
-        )
+        # The mark is a span inside the text: as the text's own style it would underline the padding too.
+        numbers = (Text.assemble((percent(entry), _STYLES[entry.mark])) for entry in places)
+        rendered.add_row(Text(display(row, table.titles)), *numbers)
     return rendered
 
 

@@ -114,6 +114,8 @@ def _sentence(path: Path, findings: Sequence[Mapping[str, Any]], known: Sequence
     first, name = findings[0], dotted(path)
     if first["type"] == "extra_forbidden":
         return f"unknown key '{path[-1]}'{did_you_mean(str(path[-1]), known)}"
+    if first["type"] == "invalid_key":
+        return f"key {path[-1]!r} should be text; write it in quotes"
     if first["type"] == "missing":
         return f"'{name}' is required"
     if first["type"] == "value_error":
@@ -124,4 +126,5 @@ def _sentence(path: Path, findings: Sequence[Mapping[str, Any]], known: Sequence
 
 def _expected(message: str) -> str:
     message = re.sub("a valid dictionary.*", "a mapping", message)  # users write YAML, not Python
-    return re.sub("^(Input|Keys|String) should (be )?", "", message)
+    message = message.replace("match pattern", "be of the form")
+    return re.sub("^(Input|String) should be ", "", message)

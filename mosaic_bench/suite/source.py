@@ -69,6 +69,7 @@ class Source:
             below = (*path, key)
             both_mappings = isinstance(value, dict) and isinstance(into.get(key), dict)
             if both_mappings and not (len(below) == 1 and key in _REPLACED_WHOLE):
+                self.lines[below] = later.where(below)
                 self.merge(later, below)
             else:
                 self._place(below, value, later.lines_below(below))

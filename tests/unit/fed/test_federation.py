@@ -175,9 +175,27 @@ def test_an_undeclared_upload_is_refused() -> None:
 def test_there_are_no_public_images_unless_the_suite_gives_some() -> None:
     with pytest.raises(Unsupported, match="public"):
         _ = federation(cell()).public
-    fed = federation(cell(federation={"clients": 3, "rounds": 1, "public": {"from": "train", "fraction": 0.1}}))
+    given = cell(federation={"clients": 3, "rounds": 1, "public": {"from": "train", "fraction": 0.1}})
+    with pytest.raises(PrivacyError, match="public images"):
+        _ = federation(given).public
+    fed = federation(given, reveals=frozenset({"public images"}))
     assert len(fed.public) == 24
     assert fed.public.images(slice(5)).shape == (5, 1, 12, 12)
+
+
+def test_validation_gives_an_accuracy_and_nothing_else() -> None:
+    declared = frozenset({"validation labels"})
+    with pytest.raises(Unsupported, match="validation"):
+        federation(cell(), reveals=declared).validation_accuracy(torch.nn.Identity())
+    held = cell(federation={"clients": 3, "rounds": 1, "validation": 0.1})
+    with pytest.raises(PrivacyError, match="validation labels"):
+        federation(held).validation_accuracy(federation(held).model())
+    fed = federation(held, reveals=declared)
+    model = fed.model().train()
+    torch.nn.init.zeros_(model.head.weight)
+    model.head.bias.data = torch.tensor([0.0, 1.0, 0.0, 0.0])
+    assert fed.validation_accuracy(model) == pytest.approx(0.25)  # the split is stratified over four classes
+    assert model.training
 
 
 def test_an_algorithm_may_change_the_loss() -> None:

@@ -35,7 +35,10 @@ def fault(load: Load, text: str) -> str:
         ("overrides: {set: {}}", "suite.yaml:10: overrides should be a valid list, got {'set': {}}"),
         ("overrides: [{when: {seed: 0}}]", "suite.yaml:10: 'overrides[0].set' is required"),
         ("report: {tables: [{mark: [bst]}]}", "suite.yaml:10: report.tables[0].mark[0] should be 'best' or 'second'"),
-        ("report: {headline: {metric: nll/server@test}}", "suite.yaml:10: report.headline.metric should match pattern"),
+        (
+            "report: {headline: {metric: nll/server@test}}",
+            "suite.yaml:10: report.headline.metric should be of the form",
+        ),
         ("evaluate: {every: 2.0}", "suite.yaml:10: evaluate.every should be a valid integer, got 2.0"),
         # overrides and reports that do not fit the grid
         ("overrides: [{when: {sed: 0}, set: {}}]", "suite.yaml:10: 'sed' is not an axis of this grid; did you mean"),
@@ -69,7 +72,7 @@ def fault(load: Load, text: str) -> str:
         ("title: {{ x }}", "suite.yaml:10: not valid YAML: found unhashable key"),
         ("\ttitle: x", "suite.yaml:10: not valid YAML: found character"),
         ("title: &loop [*loop]", "suite.yaml: not a suite: an anchor contains itself"),
-        ("1: x", "suite.yaml:1: 1 should be strings, got 1"),
+        ("1: x", "suite.yaml:1: key 1 should be text; write it in quotes"),
     ],
 )
 def test_a_wrong_line_at_the_end(load: Load, line: str, message: str) -> None:
@@ -88,7 +91,7 @@ def test_a_wrong_line_at_the_end(load: Load, line: str, message: str) -> None:
         (
             "  seed: [0, 1]",
             "  zip: [seed]",
-            "suite.yaml:5: grid.zip should be a mapping of axes to lists, got ['seed']",
+            "suite.yaml:5: grid.zip should be a mapping of axes to lists",
         ),
         ("  seed: [0, 1]", "  zip: {seed: []}", "suite.yaml:5: grid.seed is empty"),
         (
@@ -111,18 +114,18 @@ def test_a_wrong_line_at_the_end(load: Load, line: str, message: str) -> None:
         ("dataset: digits\n", "", "suite.yaml:1: 'dataset' is required"),
         ("dataset: digits", "dataset: {train: 5}", "suite.yaml:6: 'dataset.name' is required"),
         ("dataset: digits", "dataset: {name: digits, LR: 5}", "suite.yaml:6: unknown key 'LR'; known: name, test, t"),
-        ("local: {steps: 2}", "local: {}", "suite.yaml:9: local: give either steps or epochs, and only one of them"),
+        ("local: {steps: 2}", "local: {}", "suite.yaml:9: local: give either steps or epochs"),
         (
             "local: {steps: 2}",
             "local: {steps: 1, epochs: 1}",
-            "suite.yaml:9: local: give either steps or epochs, and o",
+            "suite.yaml:9: local: give either steps or epochs",
         ),
         ("{steps: 2}", "{steps: 2, lr: .inf}", "suite.yaml:9: local.lr should be a finite number, got inf"),
         ("models: mlp", "models: {arch: mlp, nrom: group}", "suite.yaml:7: unknown key 'nrom'; did you mean 'norm'?"),
         (
             "models: mlp",
             "models: {arch: 3}",
-            "suite.yaml:7: models.arch should be a valid string or a valid list, got 3",
+            "suite.yaml:7: models.arch should be a valid string or a valid list",
         ),
         (
             "models: mlp",
@@ -147,7 +150,7 @@ def test_a_wrong_line_at_the_end(load: Load, line: str, message: str) -> None:
         (
             "models: mlp",
             "models: {arch: mlp, widths: [1, 1, 2, 1]}",
-            "suite.yaml:7: models.widths[2] should be less than",
+            "suite.yaml:7: models.widths[2] should be less",
         ),
         # inside values of the grid
         (
@@ -168,11 +171,11 @@ def test_a_wrong_line_at_the_end(load: Load, line: str, message: str) -> None:
         (
             "[fedavg, dense]",
             "[{name: dense, params: }]",
-            "suite.yaml:3: algorithm.params should be a mapping, got None",
+            "suite.yaml:3: algorithm.params should be a mapping",
         ),
         # the top
         ("suite: small\n", "", "suite.yaml:1: 'suite' is required"),
-        ("suite: small", "suite: ../up", "suite.yaml:1: suite should match pattern '^[A-Za-z0-9_-]+$', got '../up'"),
+        ("suite: small", "suite: ../up", "suite.yaml:1: suite should be of the form '^[A-Za-z0-9_-]+$', got '../up'"),
     ],
 )
 def test_a_wrong_part(load: Load, old: str, new: str, message: str) -> None:

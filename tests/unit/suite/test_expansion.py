@@ -120,7 +120,7 @@ def test_a_nearer_epochs_replaces_steps_but_giving_both_in_one_file_is_refused(l
     (tmp_path / "base.yaml").write_text(SMALL)
     local = load("extends: base.yaml\nlocal: {epochs: 3}\n").cells[0].cell.local
     assert (local.steps, local.epochs) == (None, 3)
-    with pytest.raises(SuiteError, match="suite.yaml:2: local: give either steps or epochs"):
+    with pytest.raises(SuiteError, match=r"suite.yaml:2: local: give either steps or epochs"):
         load("extends: base.yaml\nlocal: {epochs: 3, steps: 1}\n")
 
 
@@ -293,7 +293,7 @@ def test_a_wrong_only_is_named(load: Load, only: str, message: str) -> None:
 
 def test_only_that_picks_an_excluded_combination_matches_nothing(load: Load) -> None:
     grid = "  seed: [0, 1]\n  partition: [shards, iid]\n  exclude: [{partition: iid, seed: 1}]\n"
-    with pytest.raises(SuiteError, match="^--only seed=1,partition=iid: no cell of the suite matches$"):
+    with pytest.raises(SuiteError, match=r"^--only seed=1,partition=iid: no cell of the suite matches$"):
         load(with_grid(grid), only=("seed=1,partition=iid",))
 
 

@@ -1,0 +1,99 @@
+"""DENSE in communication rounds: the form in which multi-round methods are compared with it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from baselines.blocks import inversion_loss, logits_of
+from baselines.fusion import BatchNormMode, DataFreeDistillation, FusionRounds, conditional_generator
+from mosaic_bench.api import Hyperparameters, Random, parameter, register
+from mosaic_bench.models import Classifier, NormalisedImages, batch_norms
+
+
+@register("dense-rounds", title="DENSE (multi-round)", paper="Zhang et al., NeurIPS 2022; Wang et al., 2023 (DFRD)")
+class DenseRounds(FusionRounds):
+    """Every round, a generator trained with DENSE's loss makes images on which the average learns the mean logits.
+
+    The comparisons of DFRD and Mosaic run DENSE so: the student starts from the average, the generator lives as long as
+    the run, labels are uniform over all classes, and there is no pool of images.
+
+    DEVIATION: the BatchNorm term reads the running statistics of the received models (published: statistics that
+    clients collect and upload because their BatchNorm keeps none), and is on (published default: 0).
+
+    DEVIATION: images on which predictions differ are those where student and ensemble predict different classes, as in
+    DENSE (published: where exactly one of them predicts the wanted label).
+
+    DEVIATION: generator and optimiser live on through the run (published: Adam is created anew in each iteration), and
+    the generator is FedFTG's conditional one, in the classifiers' normalised range.
+    """
+
+    conformance_params: ClassVar[Mapping[str, object]] = {
+        "iterations": 2, "student_steps": 2, "batch": 16, "latent": 8, "generator_base": 4, "student_lr": 1e-3,
+    }  # fmt: skip
+
+    class Params(Hyperparameters):
+        """Hyper-parameters of multi-round DENSE."""
+
+        iterations: int = parameter(10, unit="per round", source="DFRD's code; Mosaic: 10 or 20", ge=0)
+        generator_steps: int = parameter(2, unit="steps per iteration", source="DFRD's code, 1 to 2", ge=0)
+        student_steps: int = parameter(5, unit="steps per iteration", source="DFRD's code", ge=0)
+        batch: int = parameter(64, unit="images", source="DFRD's code, the clients' batch", ge=2)
+        latent: int = parameter(100, unit="dimensions", source="DFRD's code", ge=1)
+        generator_base: int = parameter(64, unit="channels", source="DENSE's code", ge=1)
+        generator_lr: float = parameter(2e-4, unit="1", source="DFRD's code, Adam with betas 0.5 and 0.999", gt=0)
+        ce_weight: float = parameter(1.0, unit="1", source="DENSE's README", ge=0)
+        bn_weight: float = parameter(1.0, unit="1", source="DENSE's paper, lambda_1", ge=0)
+        div_weight: float = parameter(0.5, unit="1", source="DENSE's paper, lambda_2", ge=0)
+        student_lr: float = parameter(0.01, unit="1", source="DFRD's code, SGD", ge=0)
+        weight_decay: float = parameter(1e-4, unit="1", source="DFRD's code", ge=0)
+        temperature: float = parameter(10.0, unit="1", source="DFRD's code", gt=0)
+        batch_norm: BatchNormMode = parameter("update", unit="mode", source="DFRD's code")
+
+    params: Params
+
+    def setup(self) -> None:
+        """Make the global models, the generator and its optimiser."""
+        super().setup()
+        params, task = self.params, self.fed.task
+        self.generator = self.fed.module(
+            "generator",
+            lambda: conditional_generator(
+                task, params.latent, params.generator_base, NormalisedImages(task.mean, task.std)
+            ),
+        )
+        self.synthesis = torch.optim.Adam(self.generator.parameters(), lr=params.generator_lr, betas=(0.5, 0.999))
+        if params.bn_weight and not any(batch_norms(model) for model in self.servers.values()):
+            warnings.warn("DENSE: no client model has BatchNorm, so bn_weight does nothing", stacklevel=2)
+
+    def fuse(self, t: int, students: list[Classifier], teachers: list[Classifier]) -> None:
+        """Alternate between generator and students."""
+        params, random = self.params, self.fed.rng("fusion", t)
+        sgds = [
+            torch.optim.SGD(student.parameters(), lr=params.student_lr, weight_decay=params.weight_decay)
+            for student in students
+        ]
+        game = DataFreeDistillation(self.fed, self.generator, self.synthesis, students, sgds, params.batch_norm)
+        for _ in range(params.iterations):
+            self._iterate(game, random, students, teachers)
+
+    def _iterate(
+        self, game: DataFreeDistillation, random: Random, students: list[Classifier], teachers: list[Classifier]
+    ) -> None:
+        """Generator steps, then student steps, on one batch of noise and labels."""
+        params = self.params
+        noise = random.normal(params.batch, params.latent)
+        labels = random.integers(self.fed.task.classes, params.batch)
+        weights = {"ce_weight": params.ce_weight, "bn_weight": params.bn_weight, "div_weight": params.div_weight}
+
+        def loss(images: Tensor) -> Tensor:
+            return inversion_loss(self.fed.augmented(images, random), labels, students, teachers, **weights)
+
+        for _ in range(params.generator_steps):
+            game.synthesise(noise, labels, loss)
+        images = self.fed.augmented(game.images(noise, labels), random)
+        game.teach(images, lambda images: logits_of(teachers, images).mean(0), params.student_steps, params.temperature)

@@ -1,0 +1,280 @@
+"""From cells to tables: the one number of a cell, means and gaps, text and LaTeX."""
+
+from collections.abc import Sequence
+from itertools import product
+from statistics import stdev
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from mosaic_bench.report.latex import escape, render_latex
+from mosaic_bench.report.names import display
+from mosaic_bench.report.results import CellResult
+from mosaic_bench.report.table import Table, make_table
+from mosaic_bench.report.text import render_text
+from mosaic_bench.store import State, Status
+from mosaic_bench.suite import HeadlineSpec, TableSpec
+
+TITLES = {"fedavg": "FedAvg", "dense": "DENSE"}
+LAST = HeadlineSpec()
+
+
+def steps(test: Sequence[float | None], validation: Sequence[float | None] = ()) -> list[dict[str, Any]]:
+    """Evaluated steps with these accuracies."""
+    named = {"acc/server@test": test, "acc/server@val": validation}
+    return [
+        {"step": n, "metrics": {name: values[n] for name, values in named.items() if n < len(values)}}
+        for n in range(len(test))
+    ]
+
+
+def cell(value: float | None, state: State = State.DONE, message: str = "", **coordinates: str) -> CellResult:
+    """One cell of a grid that ended with this accuracy."""
+    return CellResult("k", coordinates, Status(state, message=message), [] if value is None else steps([value]))
+
+
+def grid(accuracies: dict[tuple[str, ...], Sequence[float]], *axes: str) -> list[CellResult]:
+    """Cells by their coordinates on ``axes``, one per seed."""
+    return [
+        cell(value, **dict(zip(axes, place, strict=True)), seed=str(seed))
+        for place, values in accuracies.items()
+        for seed, value in enumerate(values)
+    ]
+
+
+def table(results: list[CellResult], headline: HeadlineSpec = LAST, **spec: Any) -> Table:
+    """A table over algorithms unless ``spec`` says otherwise."""
+    return make_table(results, "Test", TableSpec(**spec), headline, TITLES)
+
+
+def text(rendered: Table, **terminal: Any) -> str:
+    console = Console(width=100, **terminal)
+    with console.capture() as captured:
+        console.print(render_text(rendered))
+    return captured.get()
+
+
+# -- the one number of a cell -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({}, 0.3),
+        ({"metric": "acc/server@val"}, 0.1),
+        ({"metric": "acc/teacher@test"}, None),
+        ({"rule": "mean_last_k", "k": 2}, (0.9 + 0.3) / 2),
+        ({"rule": "mean_last_k", "k": 50}, (0.1 + 0.5 + 0.9 + 0.3) / 4),
+        ({"rule": "best_on_validation"}, 0.5),  # not 0.9, the best on test images
+    ],
+)
+def test_the_headline_follows_the_rule(spec: dict[str, Any], expected: float | None) -> None:
+    result = CellResult("k", {}, Status(State.DONE), steps([0.1, 0.5, 0.9, 0.3], [0.2, 0.8, 0.7, 0.1]))
+    assert result.headline(HeadlineSpec(**spec)) == (None if expected is None else pytest.approx(expected, abs=1e-15))
+
+
+def test_the_first_of_equally_good_validation_steps_counts() -> None:
+    result = CellResult("k", {}, Status(State.DONE), steps([0.1, 0.2, 0.3], [0.5, 0.7, 0.7]))
+    assert result.headline(HeadlineSpec(rule="best_on_validation")) == 0.2
+
+
+def test_there_is_no_number_without_validation_images_or_before_the_cell_is_done() -> None:
+    assert (
+        CellResult("k", {}, Status(State.DONE), steps([0.1])).headline(HeadlineSpec(rule="best_on_validation")) is None
+    )
+    for state in set(State) - {State.DONE}:
+        assert CellResult("k", {}, Status(state), steps([0.1])).headline(LAST) is None
+
+
+# -- means, spread, marks, gaps ---------------------------------------------------------------------------------------
+
+
+def test_entries_are_means_and_sample_standard_deviations_over_seeds() -> None:
+    made = table(grid({("fedavg",): [0.5, 0.7, 0.9], ("dense",): [0.25]}, "algorithm"))
+    fedavg, dense = made.entries["fedavg", ()], made.entries["dense", ()]
+    assert (fedavg.mean, fedavg.std, fedavg.n) == (pytest.approx(0.7), pytest.approx(stdev([0.5, 0.7, 0.9])), 3)
+    assert (dense.mean, dense.std, dense.n) == (0.25, None, 1)
+    assert made.caption == (
+        "Test. Accuracy of the server on test images in %, last step; mean ± sample standard deviation over seeds, "
+        "n = 1 to 3."
+    )
+    assert table(grid({("fedavg",): [0.5, 0.7]}, "algorithm"), spread="none").entries["fedavg", ()].std is None
+
+
+def test_ties_share_a_mark_and_are_judged_before_rounding() -> None:
+    accuracies = {("a",): [0.8], ("b",): [0.8], ("c",): [0.79999], ("d",): [0.1]}
+    made = table(grid(accuracies, "algorithm"))
+    assert [made.entries[name, ()].mark for name in "abcd"] == ["best", "best", "second", ""]
+    assert [made.entries[name, ()].mark for name in "abcd" if table(grid(accuracies, "algorithm"), mark=[])] == [
+        "best",
+        "best",
+        "second",
+        "",
+    ]
+
+
+def test_marks_that_are_not_asked_for_are_left_out() -> None:
+    results = grid({("a",): [0.8], ("b",): [0.7]}, "algorithm")
+    marks = {tuple(spec): [e.mark for e in table(results, mark=spec).entries.values()] for spec in ([], ["second"])}
+    assert marks == {(): ["", ""], ("second",): ["", "second"]}
+
+
+@pytest.mark.parametrize(
+    ("state", "gap"),
+    [
+        (State.PLANNED, "--"),
+        (State.RUNNING, "--"),
+        (State.INTERRUPTED, "--"),
+        (State.UNSUPPORTED, "n/a"),
+        (State.FAILED, "fail"),
+        (State.DIVERGED, "div"),
+        (State.TIMEOUT, "time"),
+        (State.OOM, "oom"),
+    ],
+)
+def test_a_gap_says_why(state: State, gap: str) -> None:
+    results = [cell(None, state, algorithm="dense", seed="0"), cell(0.5, algorithm="fedavg", seed="0")]
+    entry = table(results).entries["dense", ()]
+    assert (entry.mean, entry.n, entry.gap, entry.mark) == (None, 0, gap, "")
+
+
+def test_seeds_that_failed_are_left_out_of_the_mean_and_counted_in_the_caption() -> None:
+    results = grid({("fedavg",): [0.4, 0.6], ("dense",): [0.5]}, "algorithm")
+    results.append(cell(None, State.FAILED, "ValueError: no", algorithm="dense", seed="1"))
+    made = table(results)
+    assert made.entries["dense", ()].mean == 0.5
+    assert made.caption.endswith("n = 1 to 2.")
+    assert made.notes == ["DENSE: failed: ValueError: no"]
+
+
+def test_a_reason_that_all_seeds_share_is_one_note_of_one_line() -> None:
+    results = [
+        cell(None, State.UNSUPPORTED, "needs one\narchitecture", algorithm="dense", dataset="fmnist", seed=str(seed))
+        for seed in range(3)
+    ]
+    made = table(results)
+    assert made.notes == ["DENSE, Fashion-MNIST: unsupported: needs one architecture"]
+    assert made.caption.endswith("no finished cells.")
+
+
+def test_columns_stand_in_the_order_of_their_levels_and_single_valued_axes_move_to_the_caption() -> None:
+    places = product(["fedavg"], ["mnist", "svhn"], ["iid", "dirichlet(alpha=0.1)"], ["mlp"])
+    results = grid({place: [0.5] for place in places}, "algorithm", "dataset", "partition", "models")
+    made = table(results, columns=["partition", "dataset", "models"])
+    assert made.levels == ("partition", "dataset")
+    dirichlet = "dirichlet(alpha=0.1)"
+    assert made.columns == [("iid", "mnist"), ("iid", "svhn"), (dirichlet, "mnist"), (dirichlet, "svhn")]
+    assert made.caption.startswith("Test (mlp). ")
+    assert table(results).columns[0] == ("mnist", "iid")
+
+
+# -- names and escapes ------------------------------------------------------------------------------------------------
+
+
+def test_known_names_are_written_out() -> None:
+    assert display("dirichlet(alpha=0.1)", TITLES) == "Dirichlet(α=0.1)"
+    assert display("dense(kd=1)", TITLES) == "DENSE(kd=1)"
+    assert display("my_own_set", TITLES) == "my_own_set"
+
+
+def test_latex_commands_are_escaped_and_greek_is_mathematics() -> None:
+    assert escape("a_b 50% R&D #1 {x} $5 ~ ^ \\") == (
+        r"a\_b 50\% R\&D \#1 \{x\} \$5 \textasciitilde{} \textasciicircum{} \textbackslash{}"
+    )
+    assert escape("α, ρ ± σ → × † ≤ a<b|c – µ") == (
+        r"$\alpha$, $\rho$ $\pm$ $\sigma$ $\to$ $\times$ $\dagger$ $\le$ a$<$b$|$c -- µ"
+    )
+
+
+# -- rendered ---------------------------------------------------------------------------------------------------------
+
+
+def test_latex_with_two_column_levels() -> None:
+    accuracies = {
+        ("fedavg", "mnist", "iid"): [0.9, 0.92],
+        ("fedavg", "mnist", "dirichlet(alpha=0.1)"): [0.5, 0.5],
+        ("fedavg", "my_set", "iid"): [0.3, 0.3],
+        ("dense", "mnist", "iid"): [0.8, 0.9],
+        ("dense", "mnist", "dirichlet(alpha=0.1)"): [0.5, 0.5],
+        ("dense", "my_set", "iid"): [0.4, 0.6],
+    }
+    made = table(grid(accuracies, "algorithm", "dataset", "partition"), name="by-data", caption="50% & more")
+    assert render_latex(made, "golden") == (
+        r"""\begin{table}[t]
+\centering
+\caption{50\% \& more. Accuracy of the server on test images in \%, last step; mean $\pm$ sample standard deviation over seeds, n = 2.}
+\label{tab:golden-by-data}
+\begin{tabular}{lccc}
+\toprule
+ & \multicolumn{2}{c}{MNIST} & \multicolumn{1}{c}{my\_set} \\
+\cmidrule(lr){2-3} \cmidrule(lr){4-4}
+ & IID & Dirichlet($\alpha$=0.1) & IID \\
+\midrule
+FedAvg & \textbf{91.0} $\pm$ 1.4 & \textbf{50.0} $\pm$ 0.0 & \underline{30.0} $\pm$ 0.0 \\
+DENSE & \underline{85.0} $\pm$ 7.1 & \textbf{50.0} $\pm$ 0.0 & \textbf{50.0} $\pm$ 14.1 \\
+\bottomrule
+\end{tabular}
+\end{table}
+"""  # noqa: E501
+    )
+
+
+def test_latex_with_three_column_levels_rules_off_each_group() -> None:
+    places = product(["fedavg"], ["mnist", "svhn"], ["iid", "shards"], ["mlp", "cnn"])
+    made = table(grid({place: [0.5] for place in places}, "algorithm", "dataset", "partition", "models"))
+    header = render_latex(made, "s").split("\\toprule\n")[1].split("\\midrule")[0]
+    pairs = " & ".join([r"\multicolumn{2}{c}{IID} & \multicolumn{2}{c}{shards}"] * 2)
+    assert header.splitlines() == [
+        r" & \multicolumn{4}{c}{MNIST} & \multicolumn{4}{c}{SVHN} \\",
+        r"\cmidrule(lr){2-5} \cmidrule(lr){6-9}",
+        rf" & {pairs} \\",
+        r"\cmidrule(lr){2-3} \cmidrule(lr){4-5} \cmidrule(lr){6-7} \cmidrule(lr){8-9}",
+        " & " + " & ".join(["mlp", "cnn"] * 4) + r" \\",
+    ]
+
+
+def test_latex_with_gaps_and_one_column() -> None:
+    results = [
+        cell(0.5, algorithm="fedavg", partition="iid", seed="0"),
+        cell(None, State.UNSUPPORTED, "it needs 100% of\nthe clients", algorithm="dense", partition="iid", seed="0"),
+        cell(None, State.PLANNED, algorithm="later", partition="iid", seed="0"),
+        cell(None, State.FAILED, "KeyError: 'x'", algorithm="fed_new", partition="iid", seed="0"),
+    ]
+    lines = render_latex(table(results), "s").splitlines()
+    assert lines[:3] == [
+        "% DENSE, IID: unsupported: it needs 100% of the clients",
+        "% fed_new, IID: failed: KeyError: 'x'",
+        r"\begin{table}[t]",
+    ]
+    assert lines[lines.index(r"\toprule") : -2] == [
+        r"\toprule",
+        r" & accuracy \\",
+        r"\midrule",
+        r"FedAvg & \textbf{50.0} \\",
+        r"DENSE & n/a \\",
+        r"later & -- \\",
+        r"fed\_new & fail \\",
+        r"\bottomrule",
+    ]
+
+
+def test_text_is_plain_when_piped_and_marks_means_on_a_terminal() -> None:
+    accuracies = {("fedavg", "iid"): [0.9, 0.92], ("fedavg", "shards"): [0.5], ("dense", "iid"): [0.8]}
+    made = table(grid(accuracies, "algorithm", "partition"))
+    assert [line.split() for line in text(made).splitlines() if "─" not in line and line.strip()] == [
+        ["IID", "shards"],
+        ["FedAvg", "91.0", "±", "1.4", "50.0"],
+        ["DENSE", "80.0", "--"],
+    ]
+    assert "\x1b" not in text(made)
+    styled = text(made, force_terminal=True, color_system="standard", legacy_windows=False)
+    assert "\x1b[1m91.0 ± 1.4\x1b[0m" in styled
+    assert "\x1b[4m80.0\x1b[0m" in styled
+    assert "\x1b[1m50.0\x1b[0m" in styled
+
+
+def test_brackets_in_names_are_text() -> None:
+    made = table(grid({("mine[/b]", "x[bold]"): [0.5], ("mine[/b]", "y"): [0.5]}, "algorithm", "dataset"))
+    assert "mine[/b]" in text(made)
+    assert "x[bold]" in text(made)

@@ -28,7 +28,7 @@ class Dense(Algorithm):
     """
 
     conformance_params: ClassVar[Mapping[str, object]] = {
-        "server_epochs": 6, "generator_steps": 10, "generator_base": 4, "latent": 8, "batch": 64,
+        "server_epochs": 4, "generator_steps": 8, "generator_base": 4, "latent": 8, "batch": 48,
         "generator_lr": 0.01, "student_lr": 0.05,
     }  # fmt: skip
 

@@ -72,8 +72,8 @@ class DataFreeFedDF(FusionRounds):
             params.batch_norm,
         )
         steps = params.generator_steps + params.student_steps
-        batches = quota_labels(held, steps * params.batch, random).split(params.batch)
-        for step, labels in enumerate(batches):
+        labels_of = quota_labels(held, steps * params.batch, random)
+        for step, labels in enumerate(labels_of.view(steps, params.batch)):
             noise = random.normal(params.batch, params.latent)
             if step < params.generator_steps:
                 game.synthesise(noise, labels, partial(self._loss, noise=noise, labels=labels, teachers=teachers))

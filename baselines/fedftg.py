@@ -85,7 +85,8 @@ class FedFTG(FusionRounds):
         counts = label_counts(self.fed, self.counts, self.fed.cohort(t))
         weights = class_weights(counts)
         game = self._game(t, students)
-        for labels in quota_labels(counts.sum(0), params.iterations * params.batch, random).split(params.batch):
+        labels_of = quota_labels(counts.sum(0), params.iterations * params.batch, random)
+        for labels in labels_of.view(params.iterations, params.batch):
             noise = random.normal(params.batch, params.latent)
             self._iterate(game, noise, labels, weights[:, labels], students, teachers)
 

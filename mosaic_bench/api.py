@@ -52,9 +52,9 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Hyperparameters(BaseModel):
-    """Typed, validated, immutable hyper-parameters of one algorithm."""
+    """Hyper-parameters of one algorithm: immutable, and strict about names and types, as the rest of a suite is."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def parameter(default: Any, *, unit: str, source: str, **limits: Any) -> Any:

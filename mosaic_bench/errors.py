@@ -1,4 +1,9 @@
-"""Exceptions that the whole package shares."""
+"""Exceptions that the whole package shares, and how they hint at what was meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 
 class UserError(Exception):
@@ -7,3 +12,12 @@ class UserError(Exception):
 
 class Unsupported(Exception):
     """A method cannot run in this cell. The cell shows n/a, and the one sentence carried here stands under the table."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean 'x'?`` or the list of known names, ready to append to a message."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        return f"; did you mean '{near[0]}'?"
+    return f"; known: {', '.join(known)}" if known else ""

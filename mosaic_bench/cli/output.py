@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 _UNLIMITED = 10_000
@@ -14,11 +14,11 @@ def make_console() -> Console:
     return Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
-def make_table(*headings: str) -> Table:
+def make_table(*headings: str, justify: JustifyMethod = "left") -> Table:
     """Return an empty table in the style of every verb."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in headings:
-        table.add_column(heading, no_wrap=True)
+        table.add_column(heading, justify=justify, no_wrap=True)
     return table
 
 

@@ -13,13 +13,6 @@ from mosaic_bench.conformance.scenarios import MODELS
 from mosaic_bench.engine.algorithms import algorithm_names, load_plugins
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--algorithm`` and ``--plugin``."""
-    group = parser.getgroup("conformance of algorithms")
-    group.addoption("--algorithm", action="append", help="Test this one only (may be repeated; default: all).")
-    group.addoption("--plugin", action="append", type=Path, help="A Python file that registers algorithms.")
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run every test for every algorithm over every kind of clients."""
     if "algorithm" in metafunc.fixturenames:

@@ -11,7 +11,7 @@ _WIDTHS = [1.0, 0.5, 0.25]
 
 MODELS: dict[str, dict[str, Any]] = {
     "alike": {"arch": "cnn", "width": 0.25},
-    "static": {"arch": "cnn", "widths": _WIDTHS, "extract": "static"},
+    "static": {"arch": "mlp", "widths": _WIDTHS, "extract": "static"},
     "rolling": {"arch": "cnn", "widths": _WIDTHS, "extract": "rolling"},
     "families": {"arch": ["cnn", "mlp"], "width": 0.25},
 }

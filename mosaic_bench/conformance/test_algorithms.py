@@ -55,11 +55,10 @@ def run(algorithm: str, clients: str, data_directory: Path) -> Run:
 
 def test_unsupported_carries_one_sentence(run: Run) -> None:
     """Tables print the reason under a cell that shows n/a."""
-    if run.unsupported is None:
-        pytest.skip("supported")
-    reason = str(run.unsupported)
-    assert len(reason.split()) >= 4, f"{reason!r} is no sentence"
-    assert "\n" not in reason
+    if run.unsupported is not None:
+        reason = str(run.unsupported)
+        assert len(reason.split()) >= 4, f"{reason!r} is no sentence"
+        assert "\n" not in reason
 
 
 def test_it_trains_the_cohort_that_every_method_gets(run: Run) -> None:

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INCHES_PER_ROW = 0.32
-LARGEST_BUBBLE = 300
+MOST_ROWS = 40  # more rows or columns share the room of these
+LARGEST_BUBBLE = 300  # square points; three quarters of a row across
 MOST_TICKS = 25
 MOST_NUMBERED = 400
 
@@ -37,14 +38,20 @@ def plot_partition(table: Sequence[Sequence[int]], classes: Sequence[str], stem:
 
 
 def _bubbles(counts: np.ndarray, classes: Sequence[str]) -> "Figure":
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = _canvas(counts)
     client, label = np.nonzero(counts)
-    size = counts[client, label]
-    axes.scatter(client, label, s=LARGEST_BUBBLE * size / counts.max(), c=label, cmap="viridis", linewidths=0)
+    # In a crowded picture bubbles shrink more slowly than rows: they may overlap, but small ones stay visible.
+    largest = LARGEST_BUBBLE * min(1, MOST_ROWS / max(counts.shape))
+    size = largest * counts[client, label] / counts.max()
+    axes.scatter(client, label, s=size, c=label, cmap="viridis", linewidths=0)
+    axes.set_title(f"area: images, at most {counts.max()}", fontsize="small")
     axes.set_xlabel("client")
     axes.set_ylabel("class")
     axes.set_xlim(-0.6, counts.shape[0] - 0.4)
     axes.set_ylim(counts.shape[1] - 0.4, -0.6)
+    axes.xaxis.set_major_locator(MaxNLocator(MOST_TICKS, integer=True))
     if len(classes) <= MOST_TICKS:
         axes.set_yticks(range(len(classes)), classes)
     return figure
@@ -54,12 +61,14 @@ def _heatmap(counts: np.ndarray, classes: Sequence[str]) -> "Figure":
     import seaborn
 
     figure, axes = _canvas(counts)
+    numbers = np.where(counts.T > 0, counts.T.astype(str), "")
     seaborn.heatmap(
         counts.T,
         ax=axes,
         cmap="rocket_r",
-        annot=counts.size <= MOST_NUMBERED,
-        fmt="d",
+        vmin=0,
+        annot=numbers if counts.size <= MOST_NUMBERED else False,
+        fmt="",
         annot_kws={"fontsize": 6},
         yticklabels=list(classes) if len(classes) <= MOST_TICKS else "auto",
         cbar_kws={"label": "images"},
@@ -73,7 +82,7 @@ def _heatmap(counts: np.ndarray, classes: Sequence[str]) -> "Figure":
 def _canvas(counts: np.ndarray) -> "tuple[Figure, Axes]":
     from matplotlib.figure import Figure
 
-    clients, classes = (min(n, 40) for n in counts.shape)
+    clients, classes = (min(n, MOST_ROWS) for n in counts.shape)
     # A Figure of its own needs no display and no pyplot state.
     figure = Figure(figsize=(2.5 + INCHES_PER_ROW * clients, 1.2 + INCHES_PER_ROW * classes), layout="constrained")
     return figure, figure.add_subplot()

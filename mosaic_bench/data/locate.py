@@ -8,8 +8,9 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from mosaic_bench.data.catalog import CATALOG, Record
-from mosaic_bench.data.errors import DataError, MissingData, unknown_name
+from mosaic_bench.data.errors import DataError, MissingData
 from mosaic_bench.data.formats import Format, ImageFolder, Npz
+from mosaic_bench.errors import did_you_mean
 
 DATA_VARIABLE = "MOSAIC_BENCH_DATA"
 CACHE_VARIABLE = "MOSAIC_BENCH_CACHE"
@@ -99,5 +100,6 @@ def _locate_own(name: str, directories: Sequence[Path]) -> Source:
             return Source(name, ImageFolder(), folder, None)
     looked_in = ", ".join(str(directory) for directory in directories)
     raise DataError(
-        f"{unknown_name('data set', name, CATALOG)} Neither {name}.npz nor {name}/train/ is in {looked_in}."
+        f"unknown data set '{name}', and neither {name}.npz nor {name}/train/ is in {looked_in}"
+        f"{did_you_mean(name, CATALOG)}"
     )

@@ -17,15 +17,15 @@ import torch
 from torch import Tensor
 
 from mosaic_bench.api import Algorithm, Predictor
-from mosaic_bench.data import Partition, audit, open_dataset
+from mosaic_bench.data import Partition, audit, client_test_split, open_dataset
 from mosaic_bench.data.device import Augmentation, DeviceImages
 from mosaic_bench.engine.checkpoint import load_checkpoint, save_checkpoint
-from mosaic_bench.engine.evaluate import Score, evaluate
+from mosaic_bench.engine.evaluate import Score, evaluate, local_accuracy
 from mosaic_bench.engine.provenance import numeric_environment, provenance
 from mosaic_bench.engine.resolve import open_cell_data, parse_components
 from mosaic_bench.engine.state import StateKeeper
 from mosaic_bench.fed.federation import Federation
-from mosaic_bench.fed.seeds import seeded
+from mosaic_bench.fed.seeds import numpy_rng, seeded
 from mosaic_bench.fed.split import split
 from mosaic_bench.fed.task import Task
 from mosaic_bench.store import CellFolder, State, Status
@@ -91,10 +91,20 @@ class _Bench:
         self.judged = {"test": (test, torch.arange(len(test.labels), device=how.device))}
         if len(self._parts.validation):
             self.judged["val"] = (train, torch.from_numpy(self._parts.validation).to(how.device))
+        self.local_tests = self._local_tests()
 
     def audit(self) -> dict[str, Any]:
         """What each client got."""
         return audit(self._dataset.train.labels, self._parts.clients, self._dataset.num_classes)
+
+    def _local_tests(self) -> list[Tensor]:
+        """Positions of each client's own test images; clients that get none are left out."""
+        mix = self.cell.evaluate.local
+        if mix == "none":
+            return []
+        counts = np.array(self.audit()["table"])
+        parts = client_test_split(self._dataset.test.labels, counts, mix, numpy_rng(self.cell.seed, "local test"))
+        return [torch.from_numpy(part) for part in parts if len(part)]
 
     def _public(self, how: CellRun) -> DeviceImages | None:
         public = self.cell.federation.public
@@ -158,6 +168,7 @@ class _Loop:
                 metrics |= _means(scores, name, where)
                 if where == "test":
                     correct |= {member: score.correct for member, score in scores.items()}
+                    metrics |= _local_means(scores, name, self._bench.local_tests)
         wrong = next((name for name, value in metrics.items() if not math.isfinite(value)), None)
         if wrong is not None:
             raise Diverged(f"{wrong} became {metrics[wrong]} in step {step} of {self._steps}")
@@ -212,6 +223,15 @@ def _means(scores: Mapping[str, Score], name: str, where: str) -> dict[str, floa
     metrics[f"acc/{name}@{where}"] = fmean(score.accuracy for score in scores.values())
     metrics[f"nll/{name}@{where}"] = fmean(score.nll for score in scores.values())
     return metrics
+
+
+def _local_means(scores: Mapping[str, Score], name: str, parts: Sequence[Tensor]) -> dict[str, float]:
+    """As ``_means``, for the accuracy on the clients' own test images; nothing where there are none."""
+    if not parts:
+        return {}
+    accuracies = {member: local_accuracy(score.correct, parts) for member, score in scores.items()}
+    metrics = {f"acc/{member}@local": accuracy for member, accuracy in accuracies.items()}
+    return metrics | {f"acc/{name}@local": fmean(accuracies.values())}
 
 
 def _peak_bytes(device: torch.device) -> int:

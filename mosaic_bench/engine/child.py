@@ -1,103 +1,136 @@
 """A child process: one cell, so that a crash, a kill or a hang costs one cell.
 
-The parent keeps the write end of the child's standard input open and reads one JSON line per event from its standard
-output; the end of the input means that the parent is gone, and the child goes with it.
+Children are forked from a server process that has imported torch already: importing it, and the compiler that its
+optimisers load, takes four seconds of every cell otherwise.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
+import multiprocessing
 import os
 import signal
-import sys
 import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import Any
+
+_CONTEXT = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
+_STARTING = threading.Lock()  # starting and joining look at all children, which only one thread may do at a time
 
 
-def command(cell: Path, directories: list[Path], device: str, checkpoint_every: int, plugins: list[Path]) -> list[str]:
-    """Return the command line that runs one cell in a child."""
-    lists = [("--data", directories), ("--plugin", plugins)]
-    flags = [part for flag, paths in lists for path in paths for part in (flag, str(path))]
-    every = ["--checkpoint-every", str(checkpoint_every)]
-    return [sys.executable, "-m", "mosaic_bench.engine.child", str(cell), "--device", device, *every, *flags]
+@dataclass(frozen=True)
+class ChildTask:
+    """One cell and how to run it.
+
+    Attributes:
+        cell: the cell's folder.
+        directories: where data sets are looked for.
+        device: a torch device string.
+        checkpoint_every: steps between checkpoints.
+        threads: torch threads on a CPU.
+        plugins: files that register algorithms.
+    """
+
+    cell: Path
+    directories: Sequence[Path]
+    device: str
+    checkpoint_every: int
+    threads: int
+    plugins: Sequence[Path]
 
 
-def main() -> int:
-    """Run the cell that the command line names; exit 0 unless told to stop (130)."""
-    arguments = _parse()
-    events = _redirect_output(arguments.cell / "log.txt")
-    _die_with_parent()
+class Child:
+    """A running child, seen from its parent."""
+
+    def __init__(self, task: ChildTask) -> None:
+        self._events, theirs = _CONTEXT.Pipe()
+        self._process: BaseProcess = _CONTEXT.Process(target=_work, args=(task, theirs))
+        with _STARTING:
+            if isinstance(_CONTEXT, multiprocessing.context.ForkServerContext):
+                _CONTEXT.set_forkserver_preload(["mosaic_bench.engine.preload"])
+            self._process.start()
+        theirs.close()
+
+    def next_event(self) -> dict[str, Any] | None:
+        """Wait for the child's next event; None when it has ended."""
+        try:
+            event: dict[str, Any] = self._events.recv()
+        except (EOFError, ConnectionResetError):
+            return None
+        return event
+
+    def stop(self) -> None:
+        """Ask the child to finish its step, save, and leave."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the child at once."""
+        self._signal(signal.SIGKILL)
+
+    def end(self) -> int:
+        """Make sure the child is gone and return its exit code, negative for a signal."""
+        self._events.close()
+        with _STARTING:
+            self._process.join()
+        return self._process.exitcode or 0
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process.pid is not None and self._process.exitcode is None:
+            os.kill(self._process.pid, number)
+
+
+def _work(task: ChildTask, events: Connection) -> None:
+    """Run one cell in this process."""
+    _redirect_output(task.cell / "log.txt")
     stop = _stop_on_signal()
+    _die_with_parent(events)
 
-    import torch  # after the watch on the parent: importing it takes a second
+    import torch
 
     from mosaic_bench.engine.algorithms import load_plugins
     from mosaic_bench.engine.cell_run import CellRun
     from mosaic_bench.engine.execute import execute
-    from mosaic_bench.store import CellFolder, State
+    from mosaic_bench.store import CellFolder
 
     def progress(step: int, steps: int, metrics: dict[str, float]) -> None:
-        _send(events, {"step": step, "steps": steps, "metrics": metrics})
+        events.send({"step": step, "steps": steps, "metrics": metrics})
 
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    load_plugins(arguments.plugin)
-    how = CellRun(arguments.data, torch.device(arguments.device), arguments.checkpoint_every, progress, stop.is_set)
-    state = execute(CellFolder(arguments.cell), how)
-    _send(events, {"state": state.value})
-    return 130 if state is State.INTERRUPTED else 0
+    torch.set_num_threads(task.threads)
+    load_plugins(task.plugins)
+    how = CellRun(task.directories, torch.device(task.device), task.checkpoint_every, progress, stop.is_set)
+    events.send({"state": execute(CellFolder(task.cell), how).value})
 
 
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Run one cell (started by `mosaic_bench run`).")
-    parser.add_argument("cell", type=Path)
-    parser.add_argument("--data", type=Path, action="append", default=[])
-    parser.add_argument("--plugin", type=Path, action="append", default=[])
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--checkpoint-every", type=int, default=10)
-    return parser.parse_args()
-
-
-def _redirect_output(log: Path) -> IO[str]:
-    """Keep standard output for events; what the cell prints goes to its log."""
-    events = os.fdopen(os.dup(1), "w", encoding="utf-8")
+def _redirect_output(log: Path) -> None:
+    """What the cell prints goes to its log."""
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(file, 1)
     os.dup2(file, 2)
-    return events
 
 
-def _send(events: IO[str], event: dict[str, Any]) -> None:
-    events.write(json.dumps(event) + "\n")
-    events.flush()
-
-
-def _die_with_parent() -> None:
-    """End this process as soon as the parent's end of standard input closes, however the parent ended."""
+def _die_with_parent(events: Connection) -> None:
+    """End this process as soon as the parent's end of the connection closes, however the parent ended."""
 
     def watch() -> None:
-        while os.read(0, 1):
-            pass
-        os._exit(1)
+        try:
+            events.recv()  # the parent never sends
+        except (EOFError, OSError):
+            os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
 def _stop_on_signal() -> threading.Event:
-    """First signal: finish the step, checkpoint, leave. Second: leave at once."""
+    """Ctrl-C reaches the whole terminal group and is the parent's to handle; the parent asks with SIGTERM."""
     stop = threading.Event()
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            os._exit(130)
         stop.set()
 
-    signal.signal(signal.SIGINT, handle)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, handle)
     return stop
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +15,7 @@ import joblib
 import torch
 
 from mosaic_bench.engine.cell_run import CellRun
-from mosaic_bench.engine.child import command
+from mosaic_bench.engine.child import Child, ChildTask
 from mosaic_bench.engine.execute import execute
 from mosaic_bench.store import CellFolder, State
 from mosaic_bench.suite import RunSpec
@@ -57,7 +54,7 @@ class Dispatcher:
     listener: Listener
     plugins: Sequence[Path] = ()
     _stop: threading.Event = field(default_factory=threading.Event)
-    _children: set[subprocess.Popen[str]] = field(default_factory=set)
+    _children: set[Child] = field(default_factory=set)
 
     def dispatch(self, folders: Sequence[CellFolder]) -> dict[str, State]:
         """Run the cells and return how each ended. Cells not started before an interruption are left out."""
@@ -93,58 +90,49 @@ class Dispatcher:
         )
 
     def _in_child(self, folder: CellFolder) -> State:
-        arguments = command(
-            folder.path, list(self.directories), self.device, self.run.checkpoint_every, list(self.plugins)
-        )
-        environment = os.environ | {name: str(self.run.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-        child = subprocess.Popen(
-            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True
+        run = self.run
+        child = Child(
+            ChildTask(folder.path, self.directories, self.device, run.checkpoint_every, run.threads, self.plugins)
         )
         self._children.add(child)
         if self._stop.is_set():  # the signal came between the check and the start
-            child.terminate()
+            child.stop()
         timed_out = threading.Event()
-        timer = threading.Timer(self.run.timeout or threading.TIMEOUT_MAX, self._kill, (child, timed_out))
+        timer = threading.Timer(run.timeout or threading.TIMEOUT_MAX, self._time_out, (child, timed_out))
         timer.daemon = True
-        if self.run.timeout is not None:
-            timer.start()
+        timer.start()
         try:
             state = self._listen(folder.key, child)
-            child.wait()
         finally:
             timer.cancel()
-            child.kill()
             self._children.discard(child)
-        return state or self._bury(folder, child, timed_out.is_set())
+            code = child.end()
+        return state or self._bury(folder, code, timed_out.is_set())
 
-    def _listen(self, key: str, child: subprocess.Popen[str]) -> State | None:
-        """Pass the child's events on until it closes its output; return the state it reported."""
+    def _listen(self, key: str, child: Child) -> State | None:
+        """Pass the child's events on until it ends; return the state it reported."""
         state = None
-        assert child.stdout is not None
-        for line in child.stdout:
-            event = json.loads(line)
+        while (event := child.next_event()) is not None:
             if "state" in event:
                 state = State(event["state"])
             else:
                 self.listener.stepped(key, **event)
         return state
 
-    def _bury(self, folder: CellFolder, child: subprocess.Popen[str], timed_out: bool) -> State:
+    def _bury(self, folder: CellFolder, code: int, timed_out: bool) -> State:
         """Write the state of a child that could not write it itself."""
         if timed_out:
             state, message = State.TIMEOUT, f"took longer than run.timeout, {self.run.timeout:g} s"
         elif self._stop.is_set():
             state, message = State.INTERRUPTED, "stopped; run the suite again to go on"
-        elif child.returncode < 0:
-            name = signal.Signals(-child.returncode).name
-            state, message = State.FAILED, f"the process was ended by {name}; see {folder.log}"
         else:
-            state, message = State.FAILED, f"the process ended with exit code {child.returncode}; see {folder.log}"
+            how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+            state, message = State.FAILED, f"the process {how}; see {folder.log}"
         folder.set_status(replace(folder.status(), state=state, message=message))
         return state
 
     @staticmethod
-    def _kill(child: subprocess.Popen[str], timed_out: threading.Event) -> None:
+    def _time_out(child: Child, timed_out: threading.Event) -> None:
         timed_out.set()
         child.kill()
 
@@ -156,7 +144,7 @@ class Dispatcher:
             again = self._stop.is_set()
             self._stop.set()
             for child in list(self._children):
-                child.send_signal(signal.SIGKILL if again else signal.SIGTERM)
+                child.kill() if again else child.stop()
 
         if threading.current_thread() is not threading.main_thread():
             yield

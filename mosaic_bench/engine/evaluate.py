@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from statistics import fmean
 
 import torch
 import torch.nn.functional as F
@@ -47,6 +48,16 @@ def evaluate(
     return Score(
         accuracy=int(right.sum()) / len(indices), nll=float(torch.stack(nll).sum()) / len(indices), correct=right.cpu()
     )
+
+
+def local_accuracy(correct: Tensor, parts: Sequence[Tensor]) -> float:
+    """Return the mean over clients of the accuracy on each client's own test images, in [0, 1].
+
+    Args:
+        correct: bool (N,), for every test image.
+        parts: int64 positions of each client's images, none empty.
+    """
+    return fmean(int(correct[part].sum()) / len(part) for part in parts)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
@@ -12,14 +12,14 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from mosaic_bench.api import Algorithm, Hyperparameters
-from mosaic_bench.data import DataError, Dataset, Partition, open_dataset, parse_partition
+from mosaic_bench.data import PARTITIONS, DataError, Dataset, Partition, open_dataset, parse_partition
 from mosaic_bench.engine.algorithms import algorithm_names, find_algorithm
 from mosaic_bench.engine.datasets import Datasets
-from mosaic_bench.errors import UserError
+from mosaic_bench.errors import UserError, did_you_mean
 from mosaic_bench.fed.assignment import client_widths
-from mosaic_bench.models import ARCHITECTURES
+from mosaic_bench.models import find_architecture
 from mosaic_bench.suite import Cell, PlannedCell, Suite, SuiteError
-from mosaic_bench.suite.errors import did_you_mean, explain
+from mosaic_bench.suite.errors import Path, explain
 
 SCHEMA = 1
 """Version of what a key is made of; raised when the meaning of a setting changes."""
@@ -45,11 +45,6 @@ class Job:
     missing: str | None
     wanted: bool
     doubt: str | None = None
-
-    @property
-    def title(self) -> str:
-        """The cell's coordinates on one line."""
-        return " · ".join(self.coordinates.values())
 
     def key(self, datasets: Datasets) -> str:
         """Hash everything that defines the cell's result into 12 hex digits; opens the data set for its digest."""
@@ -91,6 +86,25 @@ def open_cell_data(cell: Cell, directories: Sequence[FilePath]) -> Dataset:
     return dataset.subset(cell.dataset.train, cell.dataset.test)
 
 
+def read_partition(spec: str | Mapping[str, Any], where: Callable[[Path], str]) -> Partition:
+    """Look up a scheme and check its parameters.
+
+    Args:
+        spec: as a suite names it.
+        where: maps a path below ``partition`` to the start of the messages.
+
+    Raises:
+        SuiteError: with one line per fault.
+    """
+    try:
+        return parse_partition(spec)
+    except ValidationError as error:
+        name = spec if isinstance(spec, str) else next(iter(spec))
+        raise SuiteError("\n".join(explain(error, PARTITIONS[name], lambda path: where((name, *path))))) from error
+    except UserError as error:
+        raise SuiteError(f"{where(tuple(spec) if isinstance(spec, Mapping) else ())}: {error}") from error
+
+
 def parse_components(cell: Cell) -> tuple[type[Algorithm], Hyperparameters, Partition]:
     """Look up a cell that was resolved before: in a child process, or for a rerun."""
     algorithm = find_algorithm(cell.algorithm.name)
@@ -106,11 +120,12 @@ def _job(planned: PlannedCell, datasets: Datasets) -> Job:
         where = planned.where(("algorithm", "name"))
         raise SuiteError(f"{where}: unknown algorithm '{name}'{did_you_mean(name, algorithm_names())}") from None
     params = _parse(planned, ("algorithm", "params"), algorithm.Params, cell.algorithm.params)
-    partition = _partition(planned)
+    partition = read_partition(cell.partition, lambda path: planned.where(("partition", *path)))
     for arch in cell.models.architectures:
-        if arch not in ARCHITECTURES:
-            where = planned.where(("models", "arch"))
-            raise SuiteError(f"{where}: unknown architecture '{arch}'{did_you_mean(arch, ARCHITECTURES)}")
+        try:
+            find_architecture(arch)
+        except UserError as error:
+            raise SuiteError(f"{planned.where(('models', 'arch'))}: {error}") from error
     absent = _absent(planned, datasets)
     if absent is None:
         _check_size(planned, datasets)
@@ -125,18 +140,6 @@ def _doubt(planned: PlannedCell) -> str | None:
         f"{planned.where(('models', 'widths'))}: no client keeps the full model (the widest keeps {max(widths):g}); "
         "set models.full_client to give it to one, or expect coordinates that static slices never train"
     )
-
-
-def _partition(planned: PlannedCell) -> Partition:
-    (name, _), *_ = planned.cell.partition.items()
-    try:
-        return parse_partition(planned.cell.partition)
-    except ValidationError as error:
-        raise SuiteError(
-            "\n".join(explain(error, Partition, lambda path: planned.where(("partition", name, *path))))
-        ) from error
-    except UserError as error:
-        raise SuiteError(f"{planned.where(('partition', name))}: {error}") from error
 
 
 def _parse(planned: PlannedCell, path: tuple[str, ...], model: type[Hyperparameters], given: Any) -> Hyperparameters:

@@ -12,7 +12,7 @@ from mosaic_bench.models.generators import DCGANGenerator, UpsamplingGenerator, 
 from mosaic_bench.models.image_range import NormalisedImages, StandardisedImages
 from mosaic_bench.models.norm import batch_norms, norm_layer, recalibrate_
 from mosaic_bench.models.submodel import Slice, width_ratios
-from mosaic_bench.models.zoo import ARCHITECTURES, build, register_architecture
+from mosaic_bench.models.zoo import ARCHITECTURES, build, find_architecture, register_architecture
 
 __all__ = [
     "ARCHITECTURES",
@@ -29,6 +29,7 @@ __all__ = [
     "build",
     "convolution",
     "declare_axes",
+    "find_architecture",
     "init_dcgan_",
     "linear",
     "norm_layer",

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 
-from mosaic_bench.errors import UserError
+from mosaic_bench.errors import UserError, did_you_mean
 from mosaic_bench.models.blueprint import Blueprint
 from mosaic_bench.models.classifier import Classifier
 
@@ -35,8 +34,11 @@ def build(arch: str, *, channels: int, size: int, classes: int, width: float = 1
     every group of W channels shrinks to ceil(width·W); norm: batch, group or none. Raises UserError for an unknown
     architecture or norm and for values out of range.
     """
-    if arch not in ARCHITECTURES:
-        near = get_close_matches(arch, ARCHITECTURES, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise UserError(f"unknown architecture {arch!r}; {hint}known: {', '.join(sorted(ARCHITECTURES))}")
-    return ARCHITECTURES[arch](Blueprint(channels, size, classes, width, norm))
+    return find_architecture(arch)(Blueprint(channels, size, classes, width, norm))
+
+
+def find_architecture(name: str) -> Architecture:
+    """The architecture registered as `name`. Raises UserError where there is none."""
+    if name not in ARCHITECTURES:
+        raise UserError(f"unknown architecture '{name}'{did_you_mean(name, ARCHITECTURES)}")
+    return ARCHITECTURES[name]

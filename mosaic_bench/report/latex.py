@@ -1,11 +1,13 @@
-"""A table for a paper, in booktabs style."""
+"""A table for a paper, in booktabs style, through pandas' Styler."""
 
 from __future__ import annotations
 
 from itertools import groupby
 
+import pandas as pd
+
 from mosaic_bench.report.names import display
-from mosaic_bench.report.table import Entry, Table
+from mosaic_bench.report.table import Column, Entry, Table
 
 _MARKS = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
 _GREEK = {
@@ -31,27 +33,21 @@ def render_latex(table: Table, suite: str) -> str:
     Best means are bold, second ones underlined; the label is ``tab:SUITE-NAME``. Reasons for gaps are comments at the
     top.
     """
-    rows = [
-        _line([_label(row, table), *(_entry(table, row, column) for column in table.columns)]) for row in table.rows
-    ]
-    return "\n".join(
-        [
-            *(f"% {note}" for note in table.notes),
-            r"\begin{table}[t]",
-            r"\centering",
-            rf"\caption{{{escape(table.caption)}}}",
-            rf"\label{{tab:{suite}-{table.name}}}",
-            rf"\begin{{tabular}}{{l{'c' * len(table.columns)}}}",
-            r"\toprule",
-            *_header(table),
-            r"\midrule",
-            *rows,
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
-            "",
-        ]
+    header = [("",) * max(1, len(table.levels)), *_header(table)]
+    body = [[_label(row, table), *(_entry(table, row, column) for column in table.columns)] for row in table.rows]
+    # Row labels are a column of their own: Styler refuses an index in which a label stands twice.
+    columns = pd.MultiIndex.from_tuples(header) if len(table.levels) > 1 else pd.Index([name for (name,) in header])
+    frame = pd.DataFrame(body, columns=columns)
+    text = frame.style.hide(axis="index").to_latex(
+        hrules=True,
+        position="t",
+        position_float="centering",
+        column_format="l" + "c" * len(table.columns),
+        multicol_align="c",
+        caption=escape(table.caption),
+        label=f"tab:{suite}-{table.name}",
     )
+    return "".join(f"% {note}\n" for note in table.notes) + _ruled(text, table)
 
 
 def escape(text: str) -> str:
@@ -59,24 +55,26 @@ def escape(text: str) -> str:
     return "".join(_ESCAPED.get(character, character) for character in text)
 
 
-def _header(table: Table) -> list[str]:
-    """One line per column level; a level above the last spans its columns and is ruled off below them."""
-    if not table.levels:
-        return [_line(["", "accuracy"])]
-    lines = []
-    for depth in range(1, len(table.levels)):
-        spans, rules, left = [""], [], 2
-        for group, members in groupby(table.columns, key=lambda column: column[:depth]):
-            width = len(list(members))
-            spans.append(rf"\multicolumn{{{width}}}{{c}}{{{_label(group[-1], table)}}}")
-            rules.append(rf"\cmidrule(lr){{{left}-{left + width - 1}}}")
-            left += width
-        lines += [_line(spans), " ".join(rules)]
-    return [*lines, _line(["", *(_label(column[-1], table) for column in table.columns)])]
+def _header(table: Table) -> list[tuple[str, ...]]:
+    return [tuple(_label(part, table) for part in column) or ("accuracy",) for column in table.columns]
 
 
-def _line(places: list[str]) -> str:
-    return " & ".join(places) + r" \\"
+def _ruled(text: str, table: Table) -> str:
+    """Rule off each column group below its name, which Styler does not do."""
+    lines = text.splitlines()
+    first = lines.index(r"\toprule") + 1
+    for depth in range(len(table.levels) - 1, 0, -1):
+        lines.insert(first + depth, _rules(table.columns, depth))
+    return "\n".join(lines) + "\n"
+
+
+def _rules(columns: list[Column], depth: int) -> str:
+    rules, left = [], 2
+    for _, members in groupby(columns, key=lambda column: column[:depth]):
+        right = left + len(list(members)) - 1
+        rules.append(rf"\cmidrule(lr){{{left}-{right}}}")
+        left = right + 1
+    return " ".join(rules)
 
 
 def _label(label: str, table: Table) -> str:

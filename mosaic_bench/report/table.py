@@ -142,7 +142,8 @@ def _counts(entries: Iterable[Entry]) -> str:
 def _in_words(metric: str) -> str:
     """``acc/server@test`` -> ``Accuracy of the server on test images``."""
     predictor, _, split = metric.removeprefix("acc/").partition("@")
-    return f"Accuracy of the {predictor} on {'test' if split == 'test' else 'validation'} images"
+    images = {"test": "test images", "val": "validation images", "local": "the clients' own test images"}[split]
+    return f"Accuracy of the {predictor} on {images}"
 
 
 def _note(result: CellResult, titles: Mapping[str, str]) -> str:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Any
 
-from mosaic_bench.suite.errors import Path, SuiteError, did_you_mean
+from mosaic_bench.errors import did_you_mean
+from mosaic_bench.suite.errors import Path, SuiteError
 from mosaic_bench.suite.labels import head, label
 from mosaic_bench.suite.source import Source
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from mosaic_bench.suite.errors import SuiteError, did_you_mean
+from mosaic_bench.errors import did_you_mean
+from mosaic_bench.suite.errors import SuiteError
 from mosaic_bench.suite.grid import check_axes, matches, same
 
 

@@ -167,9 +167,17 @@ class LocalSpec(Section):
 
 
 class EvaluateSpec(Section):
-    """Evaluate after every ``every`` steps, and after the last."""
+    """When predictors are evaluated, and on what beside all test images.
+
+    Attributes:
+        every: evaluate after every so many steps, and after the last.
+        local: deal the test images to the clients too, and report the mean accuracy over clients as
+            ``acc/PREDICTOR@local``: every client gets the label mix of the whole test set (global) or of its own
+            training images (own).
+    """
 
     every: int = Field(1, ge=1)
+    local: Literal["none", "global", "own"] = "none"
 
 
 class Cell(Section):
@@ -199,6 +207,12 @@ class Cell(Section):
                 raise LocatedError(("models", name), f"{len(given)} entries for {clients} clients; give one per client")
         if isinstance(self.models.assign, list) and max(self.models.assign) >= len(self.models.architectures):
             raise LocatedError(("models", "assign"), "an index points beyond the list of architectures")
+        return self
+
+    @model_validator(mode="after")
+    def _recalibration_has_images(self) -> Cell:
+        if self.models.batch_statistics == "recalibrate" and self.federation.public is None:
+            raise LocatedError(("models", "batch_statistics"), "recalibrate needs public images; set federation.public")
         return self
 
 
@@ -235,13 +249,14 @@ class HeadlineSpec(Section):
     """The one number of a cell.
 
     Attributes:
-        metric: ``acc/PREDICTOR@SPLIT``, the accuracy of a predictor on test or validation images.
+        metric: ``acc/PREDICTOR@SPLIT``, the accuracy of a predictor on test images, on validation images, or on the
+            clients' own test images (``local``).
         rule: the last evaluated step, the mean of the last k, or the step that was best on validation data. Never the
             best on test data.
         k: evaluated steps that ``mean_last_k`` averages.
     """
 
-    metric: str = Field("acc/server@test", pattern="^acc/[^/@]+@(test|val)$")
+    metric: str = Field("acc/server@test", pattern="^acc/[^/@]+@(test|val|local)$")
     rule: Literal["last", "mean_last_k", "best_on_validation"] = "last"
     k: int = Field(10, ge=1)
 

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from mosaic_bench.suite.errors import Path, SuiteError, did_you_mean, explain
+from mosaic_bench.errors import did_you_mean
+from mosaic_bench.suite.errors import Path, SuiteError, explain
 from mosaic_bench.suite.grid import Choice, axis_paths, check_axes, combinations, matches
 from mosaic_bench.suite.labels import label
 from mosaic_bench.suite.only import select
@@ -202,6 +203,14 @@ def _check_report(
         if lost:
             where = source.where((*path, "columns"))
             raise SuiteError(f"{where}: table '{table.name}' has no place for axis '{lost[0]}'; add it to columns")
-    if report.headline.rule == "best_on_validation" and not all(p.cell.federation.validation for p in planned):
+    _check_headline(source, report, [p.cell for p in planned])
+
+
+def _check_headline(source: Source, report: ReportSpec, cells: Sequence[Cell]) -> None:
+    if report.headline.rule == "best_on_validation" and not all(cell.federation.validation for cell in cells):
         where = source.where(("report", "headline", "rule"))
         raise SuiteError(f"{where}: best_on_validation needs validation images; set federation.validation")
+    metric = report.headline.metric
+    if metric.endswith("@local") and any(cell.evaluate.local == "none" for cell in cells):
+        where = source.where(("report", "headline", "metric"))
+        raise SuiteError(f"{where}: {metric} needs test images of each client; set evaluate.local")

@@ -41,7 +41,7 @@ def uninterrupted(suite: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def _start(suite: Path, results: Path, *more: str) -> subprocess.Popen[bytes]:
     command = [*COMMAND, "run", str(suite), "--results", str(results), *more]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment())
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment(STARTED_FOR=str(results)))
 
 
 def _wait_for_checkpoint(results: Path) -> None:
@@ -53,14 +53,14 @@ def _wait_for_checkpoint(results: Path) -> None:
 
 
 def _processes_of(results: Path) -> list[int]:
-    """Processes that name the results folder on their command line."""
+    """Processes of a run on these results, children included: they inherit its environment."""
     found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+    for entry in Path("/proc").glob("[0-9]*/environ"):
         try:
-            text = entry.read_bytes()
+            variables = entry.read_bytes().split(b"\0")
         except OSError:
             continue
-        if str(results).encode() in text:
+        if f"STARTED_FOR={results}".encode() in variables:
             found.append(int(entry.parent.name))
     return found
 
@@ -87,6 +87,7 @@ def test_a_killed_run_leaves_no_child_and_goes_on_where_it_was_cut(
 ) -> None:
     parent = _start(suite, tmp_path)
     _wait_for_checkpoint(tmp_path)
+    assert len(_processes_of(tmp_path)) > 2
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     deadline = time.monotonic() + 5
@@ -140,7 +141,9 @@ def test_a_cell_that_takes_too_long_is_stopped_and_the_others_finish(suite: Path
     )
     late = tmp_path / "late.yaml"
     late.write_text(
-        SUITE.replace("- {name: dense, params: {server_epochs: 6, generator_steps: 4, generator_base: 8, batch: 32}}", "- sleeper")
+        SUITE.replace(
+            "- {name: dense, params: {server_epochs: 6, generator_steps: 4, generator_base: 8, batch: 32}}", "- sleeper"
+        )
         .replace("seed: [0, 1]", "seed: [0]")
         .replace("run: {", "run: {timeout: 15s, ")
     )

@@ -36,7 +36,7 @@ class Median(Algorithm):
                 tensor.lerp_(median, self.params.server_lr)
 '''
 
-FAULTY = '''
+FAULTY = """
 import math
 
 import torch
@@ -87,7 +87,7 @@ class Hoarder(Base):
         import numpy
 
         self.kept = numpy.zeros(3)
-'''
+"""
 
 
 def _suite(path: Path, algorithms: list[str]) -> Path:

@@ -23,7 +23,7 @@ class Partition(BaseModel, ABC):
     because its stream is frozen for ever and published partitions were made with it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     # Batch normalisation needs two images in a batch, so no client may have fewer.
     min_size: int = Field(2, ge=2, description="smallest number of images a client may have")

@@ -19,7 +19,7 @@ class Dirichlet(Partition):
     different skew, so they are not interchangeable.
     """
 
-    alpha: float = Field(gt=0, allow_inf_nan=False, description="Dirichlet concentration; smaller is more skewed")
+    alpha: float = Field(gt=0, description="Dirichlet concentration; smaller is more skewed")
     scheme: Literal["capped", "plain"] = Field(
         "capped", description="whether a client with N / K images gets more classes"
     )

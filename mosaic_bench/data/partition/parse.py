@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mosaic_bench.data.errors import DataError, unknown_name
+from mosaic_bench.data.errors import DataError
 from mosaic_bench.data.partition.base import PARTITIONS, Partition
+from mosaic_bench.errors import did_you_mean
 
 
 def parse_partition(spec: str | Mapping[str, Any]) -> Partition:
@@ -24,5 +25,5 @@ def parse_partition(spec: str | Mapping[str, Any]) -> Partition:
     else:
         raise DataError(f"a partition is a name or {{name: {{parameter: value}}}}, not {spec!r}.")
     if name not in PARTITIONS:
-        raise unknown_name("partition", str(name), PARTITIONS)
+        raise DataError(f"unknown partition '{name}'{did_you_mean(str(name), PARTITIONS)}")
     return PARTITIONS[name].model_validate({} if parameters is None else parameters)

@@ -11,7 +11,7 @@ from mosaic_bench.data.partition.shares import dirichlet_shares
 class Quantity(Partition):
     """Quantity skew: sizes from q ~ Dir(α · 1_K), images label-blind (Li et al., ICDE 2022, section IV-C)."""
 
-    alpha: float = Field(gt=0, allow_inf_nan=False, description="Dirichlet concentration; smaller is more unequal")
+    alpha: float = Field(gt=0, description="Dirichlet concentration; smaller is more unequal")
 
     def owners(self, labels: np.ndarray, clients: int, classes: int, rng: np.random.RandomState) -> np.ndarray:
         """Cut a random permutation in random proportions."""

@@ -1,13 +1,31 @@
 """Oracles of the shared losses (exact values, limits, gradients)."""
 
 import math
+from copy import deepcopy
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from baselines.blocks import LogitEnsemble, disagreement, distillation_loss, watched_batch_norms
+from baselines.blocks import (
+    LogitEnsemble,
+    class_weights,
+    disagreement,
+    distillation_loss,
+    diversity_loss,
+    inversion_loss,
+    mixture,
+    quota_labels,
+    sampled_labels,
+    shuffled_positions,
+    watched_batch_norms,
+)
+from mosaic_bench.api import Random
+
+
+def _random(seed: int = 0) -> Random:
+    return Random(torch.Generator().manual_seed(seed), torch.device("cpu"))
 
 
 @pytest.fixture
@@ -92,3 +110,107 @@ def test_an_ensemble_of_one_model_repeated_is_that_model() -> None:
     model = nn.Linear(4, 3)
     images = torch.randn(5, 4)
     torch.testing.assert_close(LogitEnsemble([model] * 3)(images), model(images))
+
+
+def test_a_mixture_is_the_weighted_mean_of_probabilities() -> None:
+    logits = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(0))
+    weights = torch.tensor([[1.0, 0.0, 0.2, 0.5], [0.0, 1.0, 0.3, 0.5], [0.0, 0.0, 0.5, 0.0]])
+    probabilities = mixture(logits, weights).exp()
+    torch.testing.assert_close(probabilities, (weights.unsqueeze(2) * logits.softmax(2)).sum(0))
+    torch.testing.assert_close(probabilities.sum(1), torch.ones(4))
+    torch.testing.assert_close(probabilities[0], logits[0, 0].softmax(0))  # a weight of 1 leaves one member
+    torch.testing.assert_close(mixture(logits).exp(), logits.softmax(2).mean(0))
+
+
+def test_mixtures_and_mean_logits_coincide_where_all_members_agree(logits: tuple[torch.Tensor, torch.Tensor]) -> None:
+    alike = logits[0].expand(3, -1, -1)
+    torch.testing.assert_close(mixture(alike), F.log_softmax(alike.mean(0), 1))
+
+
+def test_mean_logits_of_two_teachers_are_matched_by_their_middle(logits: tuple[torch.Tensor, torch.Tensor]) -> None:
+    first, second = logits
+    target = torch.stack([first, second]).mean(0)
+    assert float(distillation_loss((first + second) / 2, target)) == pytest.approx(0, abs=1e-6)
+    torch.testing.assert_close(target, torch.stack([second, first]).mean(0))
+
+
+def test_class_weights_sum_to_one_over_holders_and_to_zero_for_a_class_nobody_holds() -> None:
+    counts = torch.tensor([[3, 0, 0, 5], [1, 0, 2, 0]])
+    weights = class_weights(counts)
+    torch.testing.assert_close(weights, torch.tensor([[0.75, 0.0, 0.0, 1.0], [0.25, 0.0, 1.0, 0.0]]))
+    torch.testing.assert_close(class_weights(counts[:1]), torch.tensor([[1.0, 0.0, 0.0, 1.0]]))
+
+
+def test_diversity_loss_is_one_for_equal_outputs_and_falls_as_they_spread() -> None:
+    noise = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
+    outputs = torch.randn(8, 1, 3, 3, generator=torch.Generator().manual_seed(1))
+    assert float(diversity_loss(torch.ones(8, 1, 3, 3), noise)) == 1
+    values = [float(diversity_loss(scale * outputs, noise)) for scale in (0.1, 1.0, 10.0)]
+    assert 1 > values[0] > values[1] > values[2] > 0
+    pairs = [
+        float((outputs[i] - outputs[j]).abs().mean() * (noise[i] - noise[j]).square().mean())
+        for i in range(8)
+        for j in range(8)
+    ]
+    assert values[1] == pytest.approx(math.exp(-sum(pairs) / 64), rel=1e-5)
+
+
+def test_diversity_loss_pushes_outputs_apart_with_finite_gradients() -> None:
+    outputs = torch.zeros(4, 6).requires_grad_()
+    diversity_loss(outputs + torch.arange(4.0)[:, None], torch.eye(4)).backward()
+    assert outputs.grad is not None
+    assert torch.isfinite(outputs.grad).all()
+    assert outputs.grad[0].sum() > 0 > outputs.grad[3].sum()  # downhill is further apart
+
+
+@pytest.mark.parametrize("n", [7, 50, 500])
+def test_quota_labels_miss_their_share_by_less_than_one(n: int) -> None:
+    counts = torch.tensor([0, 13, 1, 0, 400, 86, 0])
+    drawn = torch.bincount(quota_labels(counts, n, _random()), minlength=7)
+    assert drawn.sum() == n
+    assert ((drawn - n * counts / counts.sum()).abs() < 1).all()
+    assert (drawn[counts == 0] == 0).all()
+    order = quota_labels(counts, n, _random(1))
+    assert torch.equal(order.sort().values, quota_labels(counts, n, _random(2)).sort().values)
+
+
+def test_independent_labels_follow_the_counts() -> None:
+    counts = torch.tensor([0, 10, 30, 0, 60, 0])
+    drawn = torch.bincount(sampled_labels(counts, 5000, _random()), minlength=6)
+    assert (drawn[counts == 0] == 0).all()
+    expected = 5000 * counts[counts > 0] / 100
+    chi_squared = float(((drawn[counts > 0] - expected) ** 2 / expected).sum())
+    assert chi_squared < 13.8  # 0.999 quantile, two degrees of freedom
+
+
+def test_positions_cover_every_image_once_an_epoch_in_changing_order() -> None:
+    batches = shuffled_positions(9, 4, _random())
+    epochs = [torch.cat([next(batches), next(batches)]) for _ in range(2)]  # the last one of nine alone is dropped
+    assert all(len(epoch.unique()) == 8 for epoch in epochs)
+    assert not torch.equal(*epochs)
+
+
+def _classifiers(n: int) -> list[nn.Module]:
+    torch.manual_seed(0)
+    return [
+        nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 4)).eval()
+        for _ in range(n)
+    ]
+
+
+def test_identical_teachers_count_as_one_in_every_term_of_the_inversion_loss() -> None:
+    student, teacher = _classifiers(2)
+    images, labels = torch.randn(8, 1, 6, 6), torch.arange(8) % 4
+    weights = {"ce_weight": 1.0, "bn_weight": 1.0, "div_weight": 0.5}
+    one = inversion_loss(images, labels, [student], [teacher], **weights)
+    alike = [deepcopy(teacher) for _ in range(3)]
+    torch.testing.assert_close(one, inversion_loss(images, labels, [student] * 2, alike, **weights))
+
+
+def test_the_inversion_loss_rewards_disagreement_only() -> None:
+    student, teacher = _classifiers(2)
+    images, labels = torch.randn(8, 1, 6, 6), torch.arange(8) % 4
+    off = {"ce_weight": 0.0, "bn_weight": 0.0, "div_weight": 1.0}
+    assert float(inversion_loss(images, labels, [teacher], [teacher], **off).detach()) == 0
+    assert float(inversion_loss(images, labels, [student], [teacher], **off).detach()) < 0
+    assert not any(layer._forward_pre_hooks for model in (student, teacher) for layer in model)

@@ -15,7 +15,9 @@ def _server(algorithm: Algorithm) -> Classifier:
 
 @pytest.mark.parametrize("arch", ["cnn", "resnet8"])
 def test_one_client_equals_centralised_sgd_on_the_same_batches(arch: str) -> None:
-    chosen = cell(federation={"clients": 1, "rounds": 3}, models={"arch": arch, "width": 0.25}, local__weight_decay=1e-3)
+    chosen = cell(
+        federation={"clients": 1, "rounds": 3}, models={"arch": arch, "width": 0.25}, local__weight_decay=1e-3
+    )
     algorithm = started(FedAvg, federation(chosen))
     do_steps(algorithm, 3)
 
@@ -55,7 +57,9 @@ def test_the_average_weighs_clients_by_their_samples_unless_told_otherwise() -> 
         sizes = [update.samples for update in updates]
         assert len(set(sizes)) > 1
         weights = sizes if weighting == "samples" else [1, 1, 1]
-        expected = sum(w * u.state["head.weight"].double() for w, u in zip(weights, updates, strict=True)) / sum(weights)
+        expected = sum(w * u.state["head.weight"].double() for w, u in zip(weights, updates, strict=True)) / sum(
+            weights
+        )
         algorithm = started(FedAvg, federation(chosen))
         do_steps(algorithm, 1)
         torch.testing.assert_close(_server(algorithm).state_dict()["head.weight"].double(), expected, rtol=0, atol=1e-7)

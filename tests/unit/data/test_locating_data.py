@@ -56,7 +56,9 @@ def test_an_incomplete_data_set_counts_as_missing(tmp_path: Path) -> None:
 
 
 def test_a_misspelt_name_is_corrected(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"Did you mean cifar100\?.* Neither cifar1000.npz nor cifar1000/train/ is in"):
+    with pytest.raises(
+        DataError, match=r"neither cifar1000.npz nor cifar1000/train/ is in .*; did you mean 'cifar100'\?"
+    ):
         check_present("cifar1000", [tmp_path])
 
 

@@ -180,7 +180,7 @@ def test_what_cannot_be_done_is_said_at_once(spec: str | dict[str, Any], clients
 
 
 def test_a_misspelt_partition_is_corrected() -> None:
-    with pytest.raises(DataError, match="Did you mean dirichlet"):
+    with pytest.raises(DataError, match="unknown partition 'dirchlet'; did you mean 'dirichlet'"):
         parse_partition({"dirchlet": {"alpha": 1}})
 
 
@@ -192,7 +192,16 @@ def test_a_partition_of_another_form_is_refused(spec: Any) -> None:
 
 @pytest.mark.parametrize(
     "params",
-    [{}, {"alpha": 0}, {"alpha": -1}, {"alpha": float("inf")}, {"alpha": 1, "beta": 2}, {"alpha": 1, "min_size": 1}],
+    [
+        {},
+        {"alpha": 0},
+        {"alpha": -1},
+        {"alpha": float("inf")},
+        {"alpha": "1"},
+        {"alpha": 1, "beta": 2},
+        {"alpha": 1, "min_size": 1},
+        {"alpha": 1, "min_size": 20.0},
+    ],
 )
 def test_parameters_are_validated(params: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from support import describe, exact, jobs_of, run_until
 
+from mosaic_bench.engine.resolve import Job
 from mosaic_bench.store import CellFolder, State
 
 SUITE = """
@@ -21,6 +22,15 @@ federation: {clients: 3, rounds: 4, participation: 0.7, validation: 0.1}
 local: {steps: 2, batch: 16, lr: 0.05, momentum: 0.9, augment: standard}
 """
 
+MODELS = {
+    "families": "{arch: [cnn, mlp], width: 0.25}",
+    "static": "{arch: resnet8, widths: [1, 0.5, 0.25], extract: static}",
+    "rolling": "{arch: resnet8, widths: [1, 0.5, 0.25], extract: rolling}",
+    "random": "{arch: resnet8, widths: [1, 0.5, 0.25], extract: random}",
+    "group": "{arch: resnet8, width: 0.25, norm: group}",
+    "recalibrated": "{arch: resnet8, width: 0.25, batch_statistics: recalibrate}",
+}
+
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -31,7 +41,35 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("index", [0, 1], ids=["fedavg", "dense"])
 def test_stopping_after_any_step_changes_no_number(suite: Path, tmp_path: Path, index: int) -> None:
-    job = jobs_of(suite, [])[index]
+    check_resume(jobs_of(suite, [])[index], tmp_path)
+
+
+@pytest.mark.parametrize("models", MODELS.values(), ids=MODELS)
+def test_so_it_is_for_every_kind_of_client_models(tmp_path: Path, models: str) -> None:
+    check_resume(fedavg_with(models, tmp_path), tmp_path)
+
+
+def test_recalibrated_statistics_change_what_is_evaluated_and_not_the_first_round(tmp_path: Path) -> None:
+    first: dict[str, dict[str, float]] = {}
+    for name, models in (("averaged", "{arch: resnet8, width: 0.25}"), ("recalibrated", MODELS["recalibrated"])):
+        folder = describe(fedavg_with(models, tmp_path), tmp_path, [])
+        run_until(folder, [], stop_after=1)
+        first[name] = folder.steps()[0]["metrics"]
+    assert first["averaged"]["loss/train"] == first["recalibrated"]["loss/train"]
+    assert first["averaged"]["nll/server@test"] != first["recalibrated"]["nll/server@test"]
+
+
+def fedavg_with(models: str, path: Path) -> Job:
+    """The FedAvg cell of the suite with other models, three rounds, and images that the server owns."""
+    text = SUITE.replace("{arch: resnet8, width: 0.25}", models)
+    text = text.replace("rounds: 4,", "rounds: 3, public: {from: train, fraction: 0.1},")
+    file = path / "tiny.yaml"
+    file.write_text(text)
+    return jobs_of(file, [])[0]
+
+
+def check_resume(job: Job, tmp_path: Path) -> None:
+    """Run a cell at once, and again with a stop after every step."""
     whole = describe(job, tmp_path / "whole", [])
     assert run_until(whole, []) is State.DONE
     steps = whole.status().steps

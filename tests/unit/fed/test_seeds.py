@@ -6,7 +6,11 @@ from mosaic_bench.fed.seeds import generator, numpy_rng, seed_of, seeded
 def test_a_draw_depends_on_its_seed_purpose_and_axes_only() -> None:
     base = seed_of(0, "batches", client=1, t=2)
     assert base == seed_of(0, "batches", t=2, client=1)
-    others = [seed_of(1, "batches", client=1, t=2), seed_of(0, "slice", client=1, t=2), seed_of(0, "batches", client=2, t=1)]
+    others = [
+        seed_of(1, "batches", client=1, t=2),
+        seed_of(0, "slice", client=1, t=2),
+        seed_of(0, "batches", client=2, t=1),
+    ]
     assert base not in others
     assert len(set(others)) == 3
 

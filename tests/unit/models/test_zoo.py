@@ -138,7 +138,7 @@ def test_mlp_takes_points_in_the_plane():
 
 
 def test_unknown_architecture_names_the_nearest():
-    with pytest.raises(UserError, match=r"unknown architecture 'mobilnet'; did you mean 'mobilenet'\? known: .*cnn"):
+    with pytest.raises(UserError, match=r"unknown architecture 'mobilnet'; did you mean 'mobilenet'\?"):
         build("mobilnet", channels=3, size=32, classes=10)
 
 

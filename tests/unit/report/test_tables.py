@@ -207,7 +207,7 @@ def test_latex_with_two_column_levels() -> None:
 \label{tab:golden-by-data}
 \begin{tabular}{lccc}
 \toprule
- & \multicolumn{2}{c}{MNIST} & \multicolumn{1}{c}{my\_set} \\
+ & \multicolumn{2}{c}{MNIST} & my\_set \\
 \cmidrule(lr){2-3} \cmidrule(lr){4-4}
  & IID & Dirichlet($\alpha$=0.1) & IID \\
 \midrule

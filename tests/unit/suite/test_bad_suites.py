@@ -66,6 +66,11 @@ def fault(load: Load, text: str) -> str:
             "report: {headline: {rule: best_on_validation}}",
             "suite.yaml:10: best_on_validation needs validation images; set federation.validation",
         ),
+        (
+            "report: {headline: {metric: acc/server@local}}",
+            "suite.yaml:10: acc/server@local needs test images of each client; set evaluate.local",
+        ),
+        ("evaluate: {local: all}", "suite.yaml:10: evaluate.local should be 'none', 'global' or 'own', got 'all'"),
         # YAML itself
         ("local: {}", "suite.yaml:10: not valid YAML: found duplicate key"),
         ("title: a: b", "suite.yaml:10: not valid YAML: mapping values are not allowed here"),
@@ -141,6 +146,11 @@ def test_a_wrong_line_at_the_end(load: Load, line: str, message: str) -> None:
             "models: mlp",
             "models: {arch: [mlp, cnn], assign: [0, 1, 2, 0]}",
             "suite.yaml:7: models.assign: an index points beyond the list of architectures",
+        ),
+        (
+            "models: mlp",
+            "models:\n  arch: mlp\n  batch_statistics: recalibrate",
+            "suite.yaml:9: models.batch_statistics: recalibrate needs public images; set federation.public",
         ),
         (
             "models: mlp",

@@ -1,0 +1,6 @@
+"""Imported once by the process that children are forked from: everything slow that every cell needs."""
+
+import torch._dynamo  # noqa: F401  (loaded by the first optimiser of a process)
+
+import mosaic_bench.engine.cell_run
+import mosaic_bench.engine.execute  # noqa: F401

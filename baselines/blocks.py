@@ -1,4 +1,4 @@
-"""Losses, ensembles and draws that several algorithms share."""
+"""Ensembles, losses and small pieces of training that several algorithms share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
-from mosaic_bench.api import Federation, Random
 from mosaic_bench.models import batch_norms
 
 # -- ensembles --------------------------------------------------------------------------------------------------------
@@ -48,15 +47,6 @@ def mixture(logits: Tensor, weights: Tensor | None = None) -> Tensor:
     if weights is None:
         weights = logits.new_full(logits.shape[:2], 1 / len(logits))
     return torch.logsumexp(F.log_softmax(logits, 2) + weights.log().unsqueeze(2), 0)
-
-
-def class_weights(counts: Tensor) -> Tensor:
-    """α_{k,c} = n_{k,c} / Σ_j n_{j,c}, float32 (K, C); 0 for every k where no client holds class c (FedFTG, FedGen).
-
-    Args:
-        counts: images of each class at each client of the cohort, (K, C).
-    """
-    return counts / counts.sum(0).clamp(min=torch.finfo(torch.float32).tiny)
 
 
 # -- losses -----------------------------------------------------------------------------------------------------------
@@ -161,51 +151,6 @@ def inversion_loss(
         gaps = [disagreement(student(images).float(), ensemble) for student in students]
         loss = loss - div_weight * torch.stack(gaps).mean()
     return loss
-
-
-# -- labels and draws -------------------------------------------------------------------------------------------------
-
-
-def label_counts(fed: Federation, known: dict[int, Tensor], cohort: Sequence[int]) -> Tensor:
-    """Images of each class at each client of the cohort, int64 (K, C).
-
-    Clients upload their counts in the first round they take part in; ``known`` (client -> counts) keeps them.
-    """
-    unknown = [client for client in cohort if client not in known]
-    known |= fed.map(lambda data: data.counts, unknown, "label counts")
-    return torch.stack([known[client] for client in cohort])
-
-
-def quota_labels(counts: Tensor, n: int, random: Random) -> Tensor:
-    """Draw n labels in proportion to ``counts``, int64 (n,), in random order (FedFTG's customised label sampling).
-
-    Each class gets its exact share, rounded up or down; a class of count 0 never appears.
-
-    Args:
-        counts: not negative, int64 (C,), not all 0.
-    """
-    last = counts.cumsum(0) * n // counts.sum()  # exact in integers: the last one is n
-    labels = torch.searchsorted(last, torch.arange(n, device=counts.device), right=True)
-    return labels[random.permutation(n)]
-
-
-def sampled_labels(counts: Tensor, n: int, random: Random) -> Tensor:
-    """Draw n labels independently with probabilities in proportion to ``counts``, int64 (n,).
-
-    Args:
-        counts: not negative, int64 (C,), not all 0; a class of count 0 never appears.
-    """
-    last = counts.cumsum(0).double()
-    return torch.searchsorted(last, random.uniform(n).double() * last[-1], right=True)
-
-
-def shuffled_positions(n: int, size: int, random: Random) -> Iterator[Tensor]:
-    """Yield batches of positions in {0, ..., n - 1} without end, each epoch in a new order.
-
-    A last batch of one is dropped, since BatchNorm cannot train on it.
-    """
-    while True:
-        yield from (part for part in random.permutation(n).split(size) if len(part) > 1)
 
 
 # -- training ---------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from mosaic_bench.api import Hyperparameters, Random, parameter, register
 from mosaic_bench.models import Classifier, NormalisedImages, batch_norms
 
 
-@register("dense-rounds", title="DENSE (multi-round)", paper="Zhang et al., NeurIPS 2022; Wang et al., 2023 (DFRD)")
+@register("dense-rounds", title="DENSE (multi-round)", paper="Zhang et al., NeurIPS 2022; Luo et al., NeurIPS 2023")
 class DenseRounds(FusionRounds):
     """Every round, a generator trained with DENSE's loss makes images on which the average learns the mean logits.
 

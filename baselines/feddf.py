@@ -8,8 +8,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from baselines.blocks import descend, distillation_loss, logits_of, mixture, shuffled_positions
+from baselines.blocks import descend, distillation_loss, logits_of, mixture
 from baselines.fusion import BatchNormMode, FusionRounds
+from baselines.labels import shuffled_positions
 from mosaic_bench.api import Hyperparameters, Unsupported, parameter, register
 from mosaic_bench.models import Classifier
 

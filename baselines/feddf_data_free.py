@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from baselines.blocks import diversity_loss, label_counts, logits_of, mixture, quota_labels
+from baselines.blocks import diversity_loss, logits_of, mixture
 from baselines.fusion import BatchNormMode, DataFreeDistillation, FusionRounds, conditional_generator
+from baselines.labels import label_counts, quota_labels
 from mosaic_bench.api import Hyperparameters, parameter, register
 from mosaic_bench.models import Classifier
 
@@ -72,8 +73,8 @@ class DataFreeFedDF(FusionRounds):
             params.batch_norm,
         )
         steps = params.generator_steps + params.student_steps
-        labels_of = quota_labels(held, steps * params.batch, random)
-        for step, labels in enumerate(labels_of.view(steps, params.batch)):
+        drawn = quota_labels(held, steps * params.batch, random)
+        for step, labels in enumerate(drawn.view(steps, params.batch)):
             noise = random.normal(params.batch, params.latent)
             if step < params.generator_steps:
                 game.synthesise(noise, labels, partial(self._loss, noise=noise, labels=labels, teachers=teachers))

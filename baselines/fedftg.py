@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from baselines.blocks import class_weights, diversity_loss, label_counts, logits_of, mixture, quota_labels
+from baselines.blocks import diversity_loss, logits_of, mixture
 from baselines.fusion import BatchNormMode, DataFreeDistillation, FusionRounds, conditional_generator
+from baselines.labels import class_weights, label_counts, quota_labels
 from mosaic_bench.api import Hyperparameters, parameter, register
 from mosaic_bench.models import Classifier
 
@@ -85,8 +86,8 @@ class FedFTG(FusionRounds):
         counts = label_counts(self.fed, self.counts, self.fed.cohort(t))
         weights = class_weights(counts)
         game = self._game(t, students)
-        labels_of = quota_labels(counts.sum(0), params.iterations * params.batch, random)
-        for labels in labels_of.view(params.iterations, params.batch):
+        drawn = quota_labels(counts.sum(0), params.iterations * params.batch, random)
+        for labels in drawn.view(params.iterations, params.batch):
             noise = random.normal(params.batch, params.latent)
             self._iterate(game, noise, labels, weights[:, labels], students, teachers)
 

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.blocks import class_weights, descend, distillation_loss, diversity_loss, label_counts, sampled_labels
+from baselines.blocks import descend, distillation_loss, diversity_loss
+from baselines.labels import class_weights, label_counts, sampled_labels
 from mosaic_bench.api import (
     Algorithm,
     Batch,
@@ -40,6 +41,10 @@ class FedGen(Algorithm):
     with h its head, f the whole model and ỹ drawn from the labels in the federation. The server then trains G against
     the heads it received, and averages the models as FedAvg does. Under width budgets G makes full-width features and
     every head reads its own part of them; several architectures can share G if their features have one width.
+
+    DEVIATION: the generator minimises Σ_k α_{k,y}·CE(h_k(G(ε, y)), y) over labels that are uniform among the classes
+    held, plus the diversity loss, as in the published code (paper: the cross-entropy of the mean logits over labels as
+    frequent as in the data, ``teacher: mean_logits`` with ``labels: counts``).
 
     DEVIATION: b_0 = 0, since the third term is in the published code only (there b_0 = 10).
 

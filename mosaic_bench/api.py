@@ -58,7 +58,7 @@ class Hyperparameters(BaseModel):
 
 
 def parameter(default: Any, *, unit: str, source: str, **limits: Any) -> Any:
-    """Declare one hyper-parameter with its default, unit, the source of the default, and limits (``ge``, ``gt``, ...)."""
+    """Declare one hyper-parameter: its default, unit, source of the default, and limits (``ge``, ``gt``, ...)."""
     return Field(default, json_schema_extra={"unit": unit, "source": source}, **limits)
 
 

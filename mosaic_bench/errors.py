@@ -10,8 +10,8 @@ class UserError(Exception):
     """Bad input. The message says what is wrong, where, and what to do; the command line prints it and exits with 2."""
 
 
-class Unsupported(Exception):
-    """A method cannot run in this cell. The cell shows n/a, and the one sentence carried here stands under the table."""
+class Unsupported(Exception):  # noqa: N818 - named after what it reports
+    """A method cannot run in this cell. The cell shows n/a, with the one sentence carried here under the table."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -88,7 +88,7 @@ def _is_suite(target: str) -> bool:
     return target.endswith((".yaml", ".yml"))
 
 
-def _refuse(options: dict[str, object], reason: str) -> None:
+def _refuse(options: Mapping[str, object], reason: str) -> None:
     for name, value in options.items():
         if value not in (None, []):
             raise UserError(f"{name} {reason}")

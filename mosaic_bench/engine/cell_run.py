@@ -32,7 +32,7 @@ from mosaic_bench.store import CellFolder, State, Status
 from mosaic_bench.suite import Cell
 
 
-class Diverged(Exception):
+class Diverged(Exception):  # noqa: N818 - named after what it reports
     """A loss or an evaluation stopped being a finite number."""
 
 

@@ -13,12 +13,15 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-_CONTEXT = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
+_CONTEXT: ForkServerContext | SpawnContext = (
+    multiprocessing.get_context("forkserver") if hasattr(os, "fork") else multiprocessing.get_context("spawn")
+)
 _STARTING = threading.Lock()  # starting and joining look at all children, which only one thread may do at a time
 
 
@@ -50,7 +53,7 @@ class Child:
         self._events, theirs = _CONTEXT.Pipe()
         self._process: BaseProcess = _CONTEXT.Process(target=_work, args=(task, theirs))
         with _STARTING:
-            if isinstance(_CONTEXT, multiprocessing.context.ForkServerContext):
+            if isinstance(_CONTEXT, ForkServerContext):
                 _CONTEXT.set_forkserver_preload(["mosaic_bench.engine.preload"])
             self._process.start()
         theirs.close()

@@ -129,6 +129,7 @@ def _job(planned: PlannedCell, datasets: Datasets) -> Job:
     absent = _absent(planned, datasets)
     if absent is None:
         _check_size(planned, datasets)
+        _check_public(planned, datasets)
     return Job(cell, planned.coordinates, algorithm, params, partition, absent, planned.wanted, _doubt(planned))
 
 
@@ -182,6 +183,24 @@ def _check_size(planned: PlannedCell, datasets: Datasets) -> None:
             f"{planned.where(('federation', 'clients'))}: federation.clients is {cell.federation.clients}, but only "
             f"{left} images are left for clients; each needs at least {MINIMUM_PER_CLIENT}"
         )
+
+
+def _check_public(planned: PlannedCell, datasets: Datasets) -> None:
+    """Refuse public images that the cell's models could not read."""
+    public = planned.cell.federation.public
+    if public is None or public.source == "train":
+        return
+    names = (planned.cell.dataset.name, public.source)
+    own, other = ((data.size, data.size, data.channels) for data in map(datasets.open, names))
+    if own != other:
+        raise SuiteError(
+            f"{planned.where(('federation', 'public', 'from'))}: images of {names[1]} are {_shape(other)}, "
+            f"those of {names[0]} are {_shape(own)}; public images need the same shape"
+        )
+
+
+def _shape(image: tuple[int, ...]) -> str:
+    return "×".join(map(str, image))
 
 
 def _public_fraction(cell: Cell) -> float:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cached_property
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from mosaic_bench.data.device import Augmentation, DeviceImages, augment
 from mosaic_bench.errors import Unsupported
-from mosaic_bench.fed.assignment import ClientModel, assign
+from mosaic_bench.fed.assignment import ClientModel
 from mosaic_bench.fed.average import CoverageAverage
 from mosaic_bench.fed.client_data import ClientData, PrivacyError
-from mosaic_bench.fed.flops import training_flops_per_image
+from mosaic_bench.fed.client_models import ClientModels
 from mosaic_bench.fed.ledger import Ledger, size_in_bytes
 from mosaic_bench.fed.local_training import SGD, Loss, cross_entropy, train_client
 from mosaic_bench.fed.public import PublicImages
@@ -24,7 +24,7 @@ from mosaic_bench.fed.seeds import generator, seeded
 from mosaic_bench.fed.split import Split
 from mosaic_bench.fed.task import Task
 from mosaic_bench.fed.update import Received, Update, Updates
-from mosaic_bench.models import Classifier, Slice, build
+from mosaic_bench.models import Classifier
 from mosaic_bench.models.norm import recalibrate_
 from mosaic_bench.suite import Cell
 
@@ -74,8 +74,7 @@ class Federation:
         self._public = self._public_images(parts, public)
         self._validation = torch.from_numpy(parts.validation).to(device)
         self._augmentation = augmentation
-        self._scratch: dict[tuple[str, float], Classifier] = {}
-        self._flops: dict[tuple[str, float], int] = {}
+        self._models = ClientModels(cell, task, device, [len(part) for part in parts.clients])
         self._losses: list[Tensor] = []
         self._t = 0
 
@@ -96,14 +95,14 @@ class Federation:
             Unsupported: clients run different architectures and none was named.
         """
         if client is not None:
-            chosen = self._assigned[client]
+            chosen = self._models.of(client)
         elif arch is not None:
             chosen = ClientModel(arch)
         elif len(self.architectures) == 1:
             chosen = ClientModel(self.architectures[0])
         else:
             raise Unsupported("needs one global model, but the clients run different architectures")
-        return self._build(chosen)
+        return self._models.build(chosen)
 
     def models(self) -> dict[str, Classifier]:
         """Return one fresh full-width model per architecture in the federation."""
@@ -188,20 +187,20 @@ class Federation:
         models = model if isinstance(model, Mapping) else {self.architectures[0]: model}
         states = {arch: dict(each.state_dict()) for arch, each in models.items()}
         for client in cohort:
-            assigned = self._assigned[client]
-            if assigned.arch not in models:
+            arch = self._models.of(client).arch
+            if arch not in models:
                 raise Unsupported("sends one architecture, but the clients run different ones")
-            piece = self._slice(models[assigned.arch], client, assigned.width)
-            state = piece.take(states[assigned.arch]) if piece else states[assigned.arch]
+            piece = self._models.slice(models[arch], client, self._t)
+            state = piece.take(states[arch]) if piece else states[arch]
             self.ledger.down["model"] += size_in_bytes(state)
             for kind, value in payload.items():
                 self.ledger.down[kind] += size_in_bytes(value)
-            yield Received(client, assigned.arch, piece, state, payload)
+            yield Received(client, arch, piece, state, payload)
 
     def stay(self, models: Mapping[int, Classifier], cohort: Iterable[int]) -> Iterator[Received]:
         """Let each client of the cohort go on from its own model (client -> model); nothing crosses the network."""
         for client in cohort:
-            arch = self._assigned[client].arch
+            arch = self._models.of(client).arch
             yield Received(client, arch, None, dict(models[client].state_dict()), stays=True)
 
     def train(
@@ -275,15 +274,6 @@ class Federation:
         """Mean training loss over this step's clients; waits for the device. None when nobody trained."""
         return float(torch.stack(self._losses).mean()) if self._losses else None
 
-    @cached_property
-    def _assigned(self) -> list[ClientModel]:
-        sizes = [sum(p.numel() for p in self._build(ClientModel(arch)).parameters()) for arch in self._sized()]
-        return assign(self._cell, [len(part) for part in self._indices], sizes)
-
-    def _sized(self) -> Sequence[str]:
-        """Architectures whose size the assignment needs."""
-        return self._cell.models.architectures if self._cell.models.assign == "capacity" else ()
-
     def _train(
         self, received: Iterable[Received], loss: Loss, steps: int | None, epochs: int | None, lr: float | None
     ) -> Iterator[Update]:
@@ -300,71 +290,26 @@ class Federation:
     def _train_one(
         self, item: Received, data: ClientData, loss: Loss, steps: int | None, epochs: int | None, sgd: SGD
     ) -> Update:
-        assigned = self._assigned[item.client]
-        model = self._load_scratch(item, assigned)
+        kind = self._models.of(item.client)
+        model = self._models.load(item)
         budget = (steps or 0) + (epochs or 0) * data.steps_per_epoch(self.local.batch)
         batches = data.batches(self.local.batch, self._t, self._augmentation)
         with seeded(self._cell.seed, "train", client=item.client, t=self._t):
-            mean = train_client(model, item, self._counted(batches, assigned), budget, sgd, loss, self.autocast)
-        return Update(
-            item.client, item.arch, item.slice, model.state_dict(), data.samples, mean, lambda: self._build(assigned)
-        )
-
-    def _load_scratch(self, item: Received, assigned: ClientModel) -> Classifier:
-        """Copy what the client received into the one scratch model of its architecture and width."""
-        key = (assigned.arch, assigned.width)
-        if key not in self._scratch:
-            self._scratch[key] = self._build(assigned)
-        model = self._scratch[key]
-        own = model.state_dict()
-        if item.arch != assigned.arch or own.keys() != item.state.keys():
-            raise ValueError(f"client {item.client} trains {assigned.arch}, but was given another architecture")
-        for name, tensor in own.items():
-            if tensor.shape != item.state[name].shape:
-                raise ValueError(
-                    f"client {item.client} trains {assigned.arch} at width {assigned.width:g}: {name} does not fit"
-                )
-            tensor.copy_(item.state[name], non_blocking=True)
-        return model
+            mean = train_client(model, item, self._counted(batches, kind), budget, sgd, loss, self.autocast)
+        build = partial(self._models.build, kind)
+        return Update(item.client, item.arch, item.slice, model.state_dict(), data.samples, mean, build)
 
     def _counted(self, batches: Iterator[tuple[Tensor, Tensor]], model: ClientModel) -> Iterator[tuple[Tensor, Tensor]]:
-        per_image = self._training_flops(model)
+        per_image = self._models.training_flops(model)
         for images, labels in batches:
             self.ledger.samples += len(labels)
             self.ledger.flops += per_image * len(labels)
             yield images, labels
 
-    def _training_flops(self, model: ClientModel) -> int:
-        key = (model.arch, model.width)
-        if key not in self._flops:
-            self._flops[key] = training_flops_per_image(self._build(model), self.task.channels, self.task.size)
-        return self._flops[key]
-
     def _weight(self, update: Update, weights: Mapping[int, float] | None) -> float:
         if weights is not None:
             return weights[update.client]
         return float(update.samples) if self._cell.federation.weighting == "samples" else 1.0
-
-    def _slice(self, model: Classifier, client: int, width: float) -> Slice | None:
-        if width == 1.0:
-            return None
-        random = generator(self._cell.seed, "slice", client=client, t=self._t)
-        return Slice.draw(model, width, self._cell.models.extract, self._t, random)
-
-    def _build(self, model: ClientModel) -> Classifier:
-        task = self.task
-        width = model.width * self._cell.models.width
-        with seeded(self._cell.seed, "weights", arch=model.arch, width=str(width)):
-            return self._place(
-                build(
-                    model.arch,
-                    channels=task.channels,
-                    size=task.size,
-                    classes=task.classes,
-                    width=width,
-                    norm=self._cell.models.norm,
-                )
-            )
 
     def _place(self, module: M) -> M:
         return module.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -97,8 +97,8 @@ class ModelsSpec(Section):
     def _one_kind_of_heterogeneity(self) -> ModelsSpec:
         if isinstance(self.arch, list) and self.widths is not None:
             raise ValueError("widths slice one architecture; give either a list of architectures or widths, not both")
-        if self.width != 1 and self.widths is not None:
-            raise ValueError("give either width, for every model, or widths, per client; not both")
+        if self.widths is not None and self.width not in (1, 1 / 2, 1 / 4, 1 / 8):
+            raise ValueError("beside widths, width must be 1, 0.5, 0.25 or 0.125, which divide every channel count")
         return self
 
     @property

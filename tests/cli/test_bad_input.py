@@ -57,6 +57,11 @@ def write(text: str) -> None:
         ("dataset: digits", "dataset: digit", "s.yaml:10: unknown data set 'digit'"),
         ("clients: 4", "clients: 5000", "s.yaml:12: federation.clients is 5000, but only"),
         ("dataset: digits", "dataset: {name: digits, train: 99999}", "s.yaml:10: dataset.train is 99999, but digits"),
+        (
+            "rounds: 1",
+            "rounds: 1, public: {from: toy2d}",
+            "s.yaml:12: images of toy2d are 1×1×2, those of digits are 16×16×1; public images need the same shape",
+        ),
         ("rounds: 1", "rounds: 0", "s.yaml:12: federation.rounds should be greater than or equal to 1, got 0"),
         ("suite: s", "suit: s", "s.yaml:1: unknown key 'suit'; did you mean 'suite'?"),
         ("grid:", "grid: [", "s.yaml:4: not valid YAML: "),

@@ -10,22 +10,13 @@ from torch import nn
 
 from baselines.blocks import (
     LogitEnsemble,
-    class_weights,
     disagreement,
     distillation_loss,
     diversity_loss,
     inversion_loss,
     mixture,
-    quota_labels,
-    sampled_labels,
-    shuffled_positions,
     watched_batch_norms,
 )
-from mosaic_bench.api import Random
-
-
-def _random(seed: int = 0) -> Random:
-    return Random(torch.Generator().manual_seed(seed), torch.device("cpu"))
 
 
 @pytest.fixture
@@ -134,13 +125,6 @@ def test_mean_logits_of_two_teachers_are_matched_by_their_middle(logits: tuple[t
     torch.testing.assert_close(target, torch.stack([second, first]).mean(0))
 
 
-def test_class_weights_sum_to_one_over_holders_and_to_zero_for_a_class_nobody_holds() -> None:
-    counts = torch.tensor([[3, 0, 0, 5], [1, 0, 2, 0]])
-    weights = class_weights(counts)
-    torch.testing.assert_close(weights, torch.tensor([[0.75, 0.0, 0.0, 1.0], [0.25, 0.0, 1.0, 0.0]]))
-    torch.testing.assert_close(class_weights(counts[:1]), torch.tensor([[1.0, 0.0, 0.0, 1.0]]))
-
-
 def test_diversity_loss_is_one_for_equal_outputs_and_falls_as_they_spread() -> None:
     noise = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
     outputs = torch.randn(8, 1, 3, 3, generator=torch.Generator().manual_seed(1))
@@ -161,33 +145,6 @@ def test_diversity_loss_pushes_outputs_apart_with_finite_gradients() -> None:
     assert outputs.grad is not None
     assert torch.isfinite(outputs.grad).all()
     assert outputs.grad[0].sum() > 0 > outputs.grad[3].sum()  # downhill is further apart
-
-
-@pytest.mark.parametrize("n", [7, 50, 500])
-def test_quota_labels_miss_their_share_by_less_than_one(n: int) -> None:
-    counts = torch.tensor([0, 13, 1, 0, 400, 86, 0])
-    drawn = torch.bincount(quota_labels(counts, n, _random()), minlength=7)
-    assert drawn.sum() == n
-    assert ((drawn - n * counts / counts.sum()).abs() < 1).all()
-    assert (drawn[counts == 0] == 0).all()
-    order = quota_labels(counts, n, _random(1))
-    assert torch.equal(order.sort().values, quota_labels(counts, n, _random(2)).sort().values)
-
-
-def test_independent_labels_follow_the_counts() -> None:
-    counts = torch.tensor([0, 10, 30, 0, 60, 0])
-    drawn = torch.bincount(sampled_labels(counts, 5000, _random()), minlength=6)
-    assert (drawn[counts == 0] == 0).all()
-    expected = 5000 * counts[counts > 0] / 100
-    chi_squared = float(((drawn[counts > 0] - expected) ** 2 / expected).sum())
-    assert chi_squared < 13.8  # 0.999 quantile, two degrees of freedom
-
-
-def test_positions_cover_every_image_once_an_epoch_in_changing_order() -> None:
-    batches = shuffled_positions(9, 4, _random())
-    epochs = [torch.cat([next(batches), next(batches)]) for _ in range(2)]  # the last one of nine alone is dropped
-    assert all(len(epoch.unique()) == 8 for epoch in epochs)
-    assert not torch.equal(*epochs)
 
 
 def _classifiers(n: int) -> list[nn.Module]:

@@ -8,12 +8,13 @@ import torch.nn.functional as F
 from support import cell, do_steps, federation, separable, started
 from torch import nn
 
-from baselines.blocks import class_weights, distillation_loss, mixture
+from baselines.blocks import distillation_loss, mixture
 from baselines.dense_rounds import DenseRounds
 from baselines.fedavg import FedAvg
 from baselines.feddf_data_free import DataFreeFedDF
 from baselines.fedftg import FedFTG
 from baselines.fusion import DataFreeDistillation
+from baselines.labels import class_weights
 from mosaic_bench.api import Algorithm
 
 CELL = cell(models={"arch": "resnet8", "width": 0.25}, partition={"dirichlet": {"alpha": 0.3}})

@@ -17,9 +17,9 @@ from mosaic_bench.store import CellFolder
 SUITE = """
 suite: tiny
 grid:
+  algorithm: [fedavg]
   models: [{arch: mlp, norm: none}, {arch: [mlp, cnn], width: 0.25}]
   evaluate.local: [none, global, own]
-algorithm: fedavg
 dataset: {name: digits, train: 300, test: 101}
 partition: {dirichlet: {alpha: 0.1}}
 federation: {clients: 6, rounds: 1}

@@ -1,0 +1,76 @@
+"""The tables and examples of docs/ say what the code does."""
+
+import re
+import sys
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from support import describe, jobs_of, run_until
+
+from mosaic_bench.data.catalog import CATALOG
+from mosaic_bench.engine.algorithms import load_plugins
+from mosaic_bench.models import ARCHITECTURES, build, width_ratios
+from mosaic_bench.store import State
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def rows(page: str, heading: str) -> dict[str, list[str]]:
+    """The table below a heading: first column without backquotes -> the other columns."""
+    text = (DOCS / page).read_text(encoding="utf-8").partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    return {row[0].strip("`"): row[1:] for row in cells}
+
+
+def test_every_data_set_is_in_the_table_with_its_numbers() -> None:
+    table = rows("data.md", "Catalog")
+    for name, record in CATALOG.items():
+        megabytes = sum(file.size for file in record.files) / 1e6
+        assert table[name][:4] == [
+            f"{record.size}×{record.size}×{record.channels}",
+            str(record.num_classes),
+            f"{record.train:,}",
+            f"{record.test:,}",
+        ]
+        assert table[name][5].startswith(f"{megabytes:,.0f} MB" if megabytes else "none")
+
+
+def test_every_architecture_is_in_the_table_with_its_parameters() -> None:
+    table = rows("models.md", "Zoo")
+    for name in ARCHITECTURES:
+        model = build(name, channels=3, size=32, classes=10)
+        parameters = sum(tensor.numel() for tensor in model.parameters())
+        assert table[name][1:] == [f"{model.feature_width:,}", f"{parameters:,}"]
+
+
+@pytest.mark.parametrize("rho", [5, 10, 20])
+def test_the_width_rule_gives_the_tables_ratios(rho: int) -> None:
+    ratios = rows("models.md", "Width slices")[f"{{rho: {rho}, sigma: 4}}"][0]
+    assert [float(Fraction(ratio)) for ratio in ratios.split(",")] == width_ratios(10, rho, 4)
+
+
+@pytest.fixture
+def plainnet(tmp_path: Path) -> Iterator[Path]:
+    """The worked example as a file, forgotten after the test."""
+    page = (DOCS / "models.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    file = tmp_path / "plainnet.py"
+    file.write_text(code)
+    yield file
+    ARCHITECTURES.pop("plainnet", None)
+    sys.modules.pop("mosaic_bench_plugin_plainnet", None)
+
+
+@pytest.mark.parametrize("extract", ["static", "rolling", "random"])
+def test_the_own_architecture_of_the_docs_trains_in_slices(plainnet: Path, tmp_path: Path, extract: str) -> None:
+    load_plugins([plainnet])
+    suite = tmp_path / "s.yaml"
+    suite.write_text(
+        "suite: s\ngrid: {algorithm: [fedavg]}\ndataset: {name: digits, train: 60, test: 20}\npartition: iid\n"
+        f"models: {{arch: plainnet, widths: [1, 0.5], extract: {extract}}}\n"
+        "federation: {clients: 2, rounds: 1}\nlocal: {steps: 1, batch: 8}\n"
+    )
+    [job] = jobs_of(suite, [])
+    assert run_until(describe(job, tmp_path, []), []) is State.DONE

@@ -11,6 +11,7 @@ from mosaic_bench.report.names import display
 from mosaic_bench.report.results import CellResult
 from mosaic_bench.store import State
 from mosaic_bench.suite import HeadlineSpec, TableSpec
+from mosaic_bench.suite.labels import without_shared_arguments
 
 Column = tuple[str, ...]
 
@@ -81,19 +82,38 @@ def make_table(
     values = {axis: list(dict.fromkeys(r.coordinates[axis] for r in results)) for axis in results[0].coordinates}
     wanted = spec.columns if spec.columns is not None else [a for a in values if a not in (spec.rows, "seed")]
     levels = tuple(axis for axis in wanted if len(values[axis]) > 1)
-    fixed = [display(values[axis][0], titles) for axis in wanted if len(values[axis]) == 1]
+    results, fixed = _told_apart(results, values, wanted)
     groups: dict[tuple[str, Column], list[CellResult]] = defaultdict(list)
     for result in results:
         column = tuple(result.coordinates[axis] for axis in levels)
         groups[result.coordinates[spec.rows], column].append(result)
-    columns = _in_order({column for _, column in groups}, [values[axis] for axis in levels])
-    rows = values[spec.rows]
+    orders = {axis: list(dict.fromkeys(r.coordinates[axis] for r in results)) for axis in (*levels, spec.rows)}
+    columns = _in_order({column for _, column in groups}, [orders[axis] for axis in levels])
+    rows = orders[spec.rows]
     entries = {place: _entry(group, headline, spec) for place, group in groups.items()}
     for column in columns:
         entries |= _marked({(row, column): entries[row, column] for row in rows if (row, column) in entries}, spec)
     notes = list(dict.fromkeys(_note(result, titles) for result in results if result.status.message))
-    caption = _caption(spec, title, fixed, headline, entries)
+    caption = _caption(spec, title, [display(text, titles) for text in fixed], headline, entries)
     return Table(spec.name, caption, levels, rows, columns, entries, notes, titles)
+
+
+def _told_apart(
+    results: Sequence[CellResult], values: Mapping[str, list[str]], axes: Iterable[str]
+) -> tuple[list[CellResult], list[str]]:
+    """Leave only what differs in the labels of each axis; return the rest, for the caption, beside the results."""
+    short: dict[str, dict[str, str]] = {}
+    fixed: list[str] = []
+    for axis in axes:
+        if len(values[axis]) == 1:
+            fixed.append(values[axis][0])
+        else:
+            short[axis], shared = without_shared_arguments(values[axis])
+            fixed += shared
+    return [
+        replace(r, coordinates={a: short.get(a, {}).get(text, text) for a, text in r.coordinates.items()})
+        for r in results
+    ], fixed
 
 
 def _in_order(columns: Iterable[Column], labels: Sequence[Sequence[str]]) -> list[Column]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -25,6 +26,33 @@ def label(value: Any) -> str:
 def head(text: str) -> str:
     """Return a label without its parameters: ``dirichlet(alpha=0.1)`` -> ``dirichlet``."""
     return text.partition("(")[0] or text
+
+
+def arguments(text: str) -> list[str]:
+    """Return a label's parameters: ``cnn(norm=none, widths=(rho=5, sigma=4))`` -> two of them."""
+    inner = text.partition("(")[2][:-1]
+    return split_at_commas(inner) if inner else []
+
+
+def split_at_commas(text: str) -> list[str]:
+    """Split at commas, except at those inside parentheses; spaces around the parts go."""
+    parts, depth, start = [], 0, 0
+    for position, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if character == "," and depth == 0:
+            parts.append(text[start:position].strip())
+            start = position + 1
+    return [*parts, text[start:].strip()]
+
+
+def without_shared_arguments(labels: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Shorten labels to what tells them apart: label -> short label, and the parameters that all of them share."""
+    shared = [argument for argument in arguments(labels[0]) if all(argument in arguments(each) for each in labels)]
+    short = {}
+    for text in labels:
+        own = [argument for argument in arguments(text) if argument not in shared]
+        short[text] = head(text) + (f"({', '.join(own)})" if own else "")
+    return short, shared
 
 
 def _arguments(params: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from mosaic_bench.errors import did_you_mean
 from mosaic_bench.suite.errors import SuiteError
 from mosaic_bench.suite.grid import check_axes, matches, same
+from mosaic_bench.suite.labels import split_at_commas
 
 
 def parse_only(only: Iterable[str], axes: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
@@ -23,7 +24,7 @@ def parse_only(only: Iterable[str], axes: Mapping[str, Sequence[str]]) -> dict[s
     wanted: dict[str, list[str]] = {}
     axis = None
     for text in only:
-        for part in _split(text):
+        for part in split_at_commas(text):
             named = re.fullmatch(r"\s*([\w.]+)\s*=(.*)", part)
             axis, value = (named[1], named[2]) if named else (axis, part)
             if axis is None:
@@ -46,15 +47,3 @@ def select(cells: Sequence[Mapping[str, str]], only: Sequence[str], axes: Mappin
     if not any(wanted):
         raise SuiteError(f"--only {','.join(only)}: no cell of the suite matches")
     return wanted
-
-
-def _split(text: str) -> list[str]:
-    """Split at commas, except at those inside a label's parentheses."""
-    parts, depth = [""], 0
-    for character in text:
-        depth += (character == "(") - (character == ")")
-        if character == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += character
-    return parts

@@ -6,7 +6,7 @@ import pytest
 from small_suite import SMALL, Load
 
 from mosaic_bench.suite import Suite, SuiteError, load_suite
-from mosaic_bench.suite.labels import head, label
+from mosaic_bench.suite.labels import head, label, without_shared_arguments
 
 
 def coordinates(suite: Suite) -> list[tuple[str, ...]]:
@@ -313,3 +313,11 @@ def test_a_cell_knows_where_each_of_its_parts_was_written(load: Load) -> None:
 def test_a_suite_is_found_by_the_path_it_is_given(tmp_path: Path) -> None:
     with pytest.raises(SuiteError, match=r"nowhere.yaml: cannot read the suite file \(No such file or directory\)"):
         load_suite(tmp_path / "nowhere.yaml")
+
+
+def test_labels_lose_the_parameters_that_all_of_them_share() -> None:
+    labels = ["cnn(norm=none, widths=(rho=5, sigma=4), extract=static)", "cnn(norm=none, widths=(rho=5, sigma=4))"]
+    short, shared = without_shared_arguments(labels)
+    assert list(short.values()) == ["cnn(extract=static)", "cnn"]
+    assert shared == ["norm=none", "widths=(rho=5, sigma=4)"]
+    assert without_shared_arguments(["fedavg", "dense(T=2)"]) == ({"fedavg": "fedavg", "dense(T=2)": "dense(T=2)"}, [])

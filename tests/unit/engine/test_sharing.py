@@ -385,12 +385,13 @@ def test_a_subclass_declares_its_own_stages() -> None:
         (["fedavg", SIX[0]], "federation.rounds: [2, 3]", {"fedavg": 2}),
         ([{"name": "dense", "params": {"local_epochs": 1}}], "federation.rounds: [2, 3]", {"dense": 2}),
         (SIX[:2], "seed: [0, 1]", {"dense": 4}),
+        (["fedavg"], "zip: {federation.rounds: [3, 4], local.tail: [{rounds: 1, lr: 0.1}, {rounds: 1, lr: 0.1}]}", {}),
     ],
 )
 def test_cells_share_only_what_nothing_else_sets_apart(
     tmp_path: Path, algorithms: list[object], axis: str, sharing: dict[str, int]
 ) -> None:
-    """Seeds and local settings set cells apart; the number of rounds does where the stage looks at it."""
+    """Seeds and local settings set cells apart; the number of rounds does where the stage or a tail looks at it."""
     grid = Grid(tmp_path / "grid", algorithms, text=SUITE.replace("grid:", f"grid:\n  {axis}"))
     found = [job.algorithm.name for job, cell in zip(grid.jobs, grid.cells, strict=True) if cell.key in grid.plan]
     assert Counter(found) == sharing

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 
@@ -27,3 +30,24 @@ def print_table(console: Console, table: Table) -> None:
     widest = console.measure(table, options=console.options.update_width(_UNLIMITED)).maximum
     console.width = max(console.width, widest)
     console.print(table)
+
+
+def print_rows(console: Console, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print the cells of a grid in the style of ``make_table``, whose own printing takes a millisecond per row.
+
+    Columns whose heading starts with a space are flushed right.
+    """
+    lines = [headings, *rows]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    right = [heading.startswith(" ") for heading in headings]
+    text = [_line(row, widths, right) for row in lines]
+    text.insert(1, " " + "─" * (sum(widths) + 2 * (len(widths) - 1)))
+    console.out("\n".join(["", *text, ""]), highlight=False)
+
+
+def _line(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+    padded = []
+    for text, width, flushed_right in zip(row, widths, right, strict=True):
+        space = " " * (width - cell_len(text))
+        padded.append(space + text if flushed_right else text + space)
+    return " " + "  ".join(padded).rstrip()

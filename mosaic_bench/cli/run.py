@@ -14,11 +14,11 @@ from mosaic_bench.cli.progress import RunProgress
 from mosaic_bench.cli.tables import write_tables
 from mosaic_bench.errors import UserError
 from mosaic_bench.store import CellFolder, State, Store
-from mosaic_bench.suite import RunSpec, Suite
 
 if TYPE_CHECKING:
     from mosaic_bench.engine.datasets import Datasets
     from mosaic_bench.engine.resolve import Job
+    from mosaic_bench.suite import RunSpec, Suite
 
 Isolation = Literal["process", "none"]
 

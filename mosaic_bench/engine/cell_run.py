@@ -69,7 +69,7 @@ def run_cell(folder: CellFolder, how: CellRun) -> State:
     cell = Cell.model_validate(description["cell"])
     algorithm_class, params, partition = parse_components(cell)
     folder.write_environment(provenance(how.device, algorithm_class, sys.argv))
-    bench = _Bench(cell, partition, how, algorithm_class.reveals)
+    bench = Bench(cell, partition, how, algorithm_class.reveals)
     folder.describe(description | {"partition": bench.audit()})
     algorithm = algorithm_class(bench.federation, params)
     with seeded(cell.seed, "setup"):
@@ -77,7 +77,7 @@ def run_cell(folder: CellFolder, how: CellRun) -> State:
     return _Loop(folder, how, bench, algorithm).run()
 
 
-class _Bench:
+class Bench:
     """The federation of one cell, and the images it is judged on."""
 
     def __init__(self, cell: Cell, partition: Partition, how: CellRun, reveals: frozenset[str]) -> None:
@@ -124,7 +124,7 @@ class _Stopped(Exception):  # noqa: N818 - named after what it reports
 class _Loop:
     """Steps, evaluations and checkpoints of one algorithm in one folder."""
 
-    def __init__(self, folder: CellFolder, how: CellRun, bench: _Bench, algorithm: Algorithm) -> None:
+    def __init__(self, folder: CellFolder, how: CellRun, bench: Bench, algorithm: Algorithm) -> None:
         self._folder, self._how, self._bench, self._algorithm = folder, how, bench, algorithm
         self._keeper = StateKeeper(algorithm)
         self._steps, self._done = algorithm.steps, 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -155,13 +156,14 @@ def _expand(source: Source, declared: SuiteFile, sets: list[tuple[tuple[str, ...
         {name: source.data[name] for name in _CELL_SECTIONS if source.data.get(name) is not None},
         {path: line for path, line in source.lines.items() if not path or path[0] in _CELL_SECTIONS},
     )
+    lines_below = cache(source.lines_below)  # the same few values stand in every cell of a large grid
     planned: list[PlannedCell] = []
     faults: dict[str, None] = {}
     for choices in combinations(source):
         draft = base.copy()
         for choice in sorted(choices, key=lambda choice: choice.axis.count(".")):  # `dataset` before `dataset.train`
-            draft.put(tuple(choice.axis.split(".")), choice.value, source.lines_below(choice.path))
-        _apply_overrides(source, declared, choices, draft)
+            draft.put(tuple(choice.axis.split(".")), choice.value, lines_below(choice.path))
+        _apply_overrides(declared, choices, draft, lines_below)
         for path, value in sets:
             draft.put(path, value, {(): f"--set {'.'.join(path)}"})
         try:
@@ -176,12 +178,17 @@ def _expand(source: Source, declared: SuiteFile, sets: list[tuple[tuple[str, ...
     return planned
 
 
-def _apply_overrides(source: Source, declared: SuiteFile, choices: list[Choice], draft: Source) -> None:
+def _apply_overrides(
+    declared: SuiteFile,
+    choices: list[Choice],
+    draft: Source,
+    lines_below: Callable[[Path], Mapping[Path, str]],
+) -> None:
     values = {choice.axis: choice.value for choice in choices}
     for index, override in enumerate(declared.overrides):
         if matches(override.when, values):
             for key, value in override.set.items():
-                draft.put(tuple(key.split(".")), value, source.lines_below(("overrides", index, "set", key)))
+                draft.put(tuple(key.split(".")), value, lines_below(("overrides", index, "set", key)))
 
 
 def _check_report(

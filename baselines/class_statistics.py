@@ -99,8 +99,8 @@ class DiscriminantHead(nn.Linear):
 
     def soften_(self, temperature: float) -> None:
         """Divide the logits by a temperature."""
-        self.weight /= temperature
-        self.bias /= temperature
+        self.weight.div_(temperature)
+        self.bias.div_(temperature)
 
 
 class StatisticsClassifier(nn.Module):

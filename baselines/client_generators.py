@@ -87,7 +87,7 @@ def generator_terms(logits: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def balanced_positions(labels: Tensor, n: int, balance: float, random: Random) -> Tensor:
-    """Draw n positions of ``labels`` with replacement, int64 (n,), a class of m images in proportion to m^(1 - balance).
+    """Draw n positions of ``labels`` with replacement, int64 (n,): a class of m images m^(1 - balance) times as often.
 
     A client of fewer than n images repeats them, which augmentation makes different.
     """
@@ -127,7 +127,6 @@ def train_generator_(
     adam = torch.optim.Adam(generator.parameters(), lr=settings.generator_lr, betas=_BETAS)
     judge = torch.optim.Adam(discriminator.parameters(), lr=settings.generator_lr, betas=_BETAS)
     labels, held = data.labels, data.counts > 0
-    own = settings.discriminator == "own"
     objective = GeneratorObjective(classifier, held, settings, small=data.samples < settings.inversion_below)
     generator.train()
     discriminator.train()
@@ -137,7 +136,7 @@ def train_generator_(
         with fed.autocast():
             made = generator(random.normal(len(chosen), settings.latent))
             loss = _bce(discriminator(real), 1) + _bce(discriminator(fed.augmented(made.detach(), random)), 0)
-            if own:
+            if isinstance(discriminator, OwnDiscriminator):
                 loss = loss + F.cross_entropy(discriminator.model(real), labels[chosen])
         descend(judge, loss)
         with fed.autocast():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +31,7 @@ def logit_mixing(counts: Tensor) -> Tensor:
 class Experts(nn.Module):
     """Class-wise experts e_c(x) = Σ_m mixing[c, m] · f_m(x), for members f_m of any architecture and width.
 
-    The members' outputs (b, M, C) determine the experts' (b, C, C), so clients can describe images by the outputs alone.
+    The members' outputs (b, M, C) determine the experts' (b, C, C), so clients can describe images by outputs alone.
 
     Args:
         members: M classifiers. They are the clients' models with ``logit_mixing``, or one averaged model per class with
@@ -43,7 +44,7 @@ class Experts(nn.Module):
     mixing: Tensor
     held: Tensor
 
-    def __init__(self, members: Sequence[nn.Module], mixing: Tensor, held: Tensor, calibrated: bool = True) -> None:
+    def __init__(self, members: Iterable[nn.Module], mixing: Tensor, held: Tensor, calibrated: bool = True) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
         self.register_buffer("mixing", mixing)
@@ -65,7 +66,7 @@ class Experts(nn.Module):
 
 
 def average_experts_(
-    fed: Federation, experts: Sequence[Classifier], everyone: Classifier, updates: Sequence[Update], counts: Tensor
+    fed: Federation, experts: Iterable[nn.Module], everyone: Classifier, updates: Sequence[Update], counts: Tensor
 ) -> None:
     """Fill one model per class with θ^c[j] = Σ_k n_{k,c}·1[j held by k]·θ_k[j] / Σ_k n_{k,c}·1[j held by k].
 
@@ -80,7 +81,7 @@ def average_experts_(
         counts: images of each class at each client, int64 (K, C).
     """
     fed.average_(everyone, updates, {u.client: float(n) for u, n in zip(updates, counts.sum(1), strict=True)})
-    for label, expert in enumerate(experts):
+    for label, expert in enumerate(cast(Iterable[Classifier], experts)):
         expert.load_state_dict(everyone.state_dict())
         holders = {update.client: float(n) for update, n in zip(updates, counts[:, label], strict=True)}
         if any(holders.values()):

@@ -46,9 +46,7 @@ from mosaic_bench.models import Classifier, recalibrate_
 class LocalSettings(Hyperparameters):
     """Rounds, and the clients' last training before they upload."""
 
-    warmup_rounds: int | None = parameter(
-        None, unit="rounds", source="None: all but the upload and the last ones", ge=1
-    )
+    warmup_rounds: int | None = parameter(None, unit="rounds", source="None: all but upload and last rounds", ge=1)
     expert_steps: int | None = parameter(100, unit="steps", source="ours; None: an ordinary round, as published", ge=1)
     expert_lr: float = parameter(0.03, unit="1", source="ours, cosine to 0", gt=0)
     expert_prior: bool = parameter(True, unit="log prior in the loss", source="ours; published code: no")
@@ -156,6 +154,7 @@ class Mosaic(Algorithm):
         self.known: dict[int, Tensor] = {}  # client -> images per class
         self.fused = self.ended = False
         freeze_(nn.ModuleList([self.members, self.averaged]))
+        nn.ModuleList([self.generators, self.meta]).eval()  # modes are not part of a checkpoint
 
     def predictors(self) -> Predictors:
         """Evaluate the students; once they exist, the teacher and plain ensembles; at the end also what the last rounds
@@ -182,12 +181,13 @@ class Mosaic(Algorithm):
         """Collect what becomes an expert, and the clients' label counts."""
         params, cohort = self.params, self._cohort
         label_counts(self.fed, self.known, cohort)
-        longer = {} if params.expert_steps is None else {"steps": params.expert_steps, "lr": params.expert_lr}
-        updates = self.fed.train(self.fed.broadcast(self.servers, cohort), self._expert_loss, **longer).keep()
+        steps, lr = params.expert_steps, params.expert_lr if params.expert_steps else None
+        received = self.fed.broadcast(self.servers, cohort)
+        updates = self.fed.train(received, self._expert_loss, steps=steps, lr=lr).keep()
         for member, update in zip(self.members, updates, strict=True):
             member.load_state_dict(update.state)
         if params.experts == "parameters":
-            average_experts_(self.fed, list(self.averaged), self.fed.model(), updates, self.counts)
+            average_experts_(self.fed, self.averaged, self.fed.model(), updates, self.counts)
         if params.expert_steps is None:
             self.fed.average_(self.servers, updates)
 

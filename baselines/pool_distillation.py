@@ -105,9 +105,9 @@ def distil_epoch(
     epoch: int,
     random: Random,
 ) -> None:
-    """Train every student for ``kd_steps`` steps on images of the pool, each on the same ones; leaves them in eval mode.
+    """Train every student for ``kd_steps`` steps on the same images of the pool; leaves them in eval mode.
 
-    The teacher labels the images as the student sees them.
+    The teacher labels the images as the students see them.
 
     Args:
         fed: for augmentation and precision.

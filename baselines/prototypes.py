@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -110,7 +111,9 @@ def published_prototypes(
     vectors, labels = stacked(list(fed.map(describe, cohort, KIND, model=model.eval()).values()))
     model.train(was_training)
     with torch.no_grad():
-        return experts.tokens(torch.stack([member.head(vectors) for member in experts.members], 1)), labels
+        return experts.tokens(
+            torch.stack([cast(Classifier, member).head(vectors) for member in experts.members], 1)
+        ), labels
 
 
 @torch.no_grad()

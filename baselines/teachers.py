@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +42,7 @@ class MeanProbability(nn.Module):
 
     weights: Tensor
 
-    def __init__(self, members: Sequence[nn.Module], weights: Tensor | None = None) -> None:
+    def __init__(self, members: Iterable[nn.Module], weights: Tensor | None = None) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
         weights = torch.ones(len(self.members)) if weights is None else weights.float()

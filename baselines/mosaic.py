@@ -299,12 +299,15 @@ class Mosaic(Algorithm):
 
     def last_round(self, t: int, index: int) -> None:
         """One round of FedAvg from the students, at a low rate; the first keeps what it starts from."""
+        self._keep_distilled(index)
+        received = self.fed.broadcast(self.servers, self.fed.cohort(t))
+        self.fed.average_(self.servers, self.fed.train(received, lr=self.params.last_lr))
+
+    def _keep_distilled(self, index: int) -> None:
         if index == 0:
             for arch, model in self.distilled.items():
                 model.load_state_dict(self.servers[arch].state_dict())
             self.ended = True
-        received = self.fed.broadcast(self.servers, self.fed.cohort(t))
-        self.fed.average_(self.servers, self.fed.train(received, lr=self.params.last_lr))
 
     # -- what the stages share ----------------------------------------------------------------------------------------
 

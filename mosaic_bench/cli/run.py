@@ -102,6 +102,7 @@ def _describe(
             "file": str(file),
             "axes": suite.axes,
             "titles": table_titles(jobs),
+            "reveals": {job.algorithm.name: sorted(job.algorithm.reveals) for job in jobs},
             "report": suite.report.model_dump(mode="json"),
             "cells": entries,
         }

@@ -136,6 +136,18 @@ class FederationSpec(Section):
     weighting: Literal["samples", "uniform"] = "samples"
 
 
+class TailSpec(Section):
+    """The last communication rounds, at another learning rate (usually a much lower one), for every algorithm.
+
+    Attributes:
+        rounds: how many of the suite's rounds, counted from the last.
+        lr: of SGD in these rounds.
+    """
+
+    rounds: int = Field(ge=1)
+    lr: float = Field(ge=0)
+
+
 class LocalSpec(Section):
     """One client's training in one round: SGD on its own images.
 
@@ -144,6 +156,7 @@ class LocalSpec(Section):
         epochs: passes over the client's images a round. Exactly one of the two is given.
         batch: images per minibatch.
         lr, momentum, weight_decay: of SGD, whose state is not kept between rounds.
+        tail: the last rounds at a rate of their own; None keeps one rate throughout.
         clip: largest gradient norm; None leaves gradients alone.
         augment: none, or standard (crop of the image padded by 4 pixels; flip where the data set allows it).
         precision: fp32, or bf16 autocast.
@@ -155,6 +168,7 @@ class LocalSpec(Section):
     lr: float = Field(0.01, ge=0)
     momentum: float = Field(0.0, ge=0, lt=1)
     weight_decay: float = Field(0.0, ge=0)
+    tail: TailSpec | None = None
     clip: float | None = Field(None, gt=0)
     augment: Literal["none", "standard"] = "none"
     precision: Literal["fp32", "bf16"] = "fp32"

@@ -91,6 +91,30 @@ def test_a_zero_learning_rate_leaves_parameters_and_moves_only_batch_statistics(
         assert moved == any(part in name for part in ("running_", "num_batches")), name
 
 
+def test_the_last_rounds_can_have_a_rate_of_their_own() -> None:
+    """The last two of five rounds train as a federation at the tail's rate does; earlier ones don't notice it."""
+    rounds = {"clients": 3, "rounds": 5}
+    tail = federation(cell(federation=rounds, local__tail={"rounds": 2, "lr": 0.001}))
+    plain, slow = (federation(cell(federation=rounds, local__lr=lr)) for lr in (0.05, 0.001))
+    assert [tail.local_lr(t) for t in range(5)] == [0.05, 0.05, 0.05, 0.001, 0.001]
+    for t, same in ((0, plain), (2, plain), (3, slow), (4, slow)):
+        states = []
+        for fed in (tail, same):
+            fed.begin(t)
+            [update] = fed.train(fed.broadcast(fed.model(), [1])).keep()
+            states.append(update.state)
+        assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items()), t
+
+
+def test_a_rate_that_the_algorithm_gives_is_stronger_than_the_tail() -> None:
+    fed = federation(cell(local__tail={"rounds": 2, "lr": 0.0}))  # of two rounds
+    [still] = fed.train(fed.broadcast(fed.model(), [1])).keep()
+    [moved] = fed.train(fed.broadcast(fed.model(), [1]), lr=fed.local.lr).keep()
+    initial = fed.model().state_dict()
+    assert torch.equal(still.state["head.weight"], initial["head.weight"])
+    assert not torch.equal(moved.state["head.weight"], initial["head.weight"])
+
+
 def test_the_ledger_counts_state_bytes_samples_and_flops() -> None:
     fed = federation(cell())
     model = fed.model()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from baselines.blocks import LogitEnsemble, descend, distillation_loss, freeze_, inversion_loss
-from mosaic_bench.api import Algorithm, Hyperparameters, Predictors, parameter, register
+from mosaic_bench.api import Algorithm, Hyperparameters, Predictors, Stage, parameter, register
 from mosaic_bench.models import NormalisedImages, UpsamplingGenerator, batch_norms, init_dcgan_
 
 
@@ -52,6 +52,12 @@ class Dense(Algorithm):
         temperature: float = parameter(20.0, unit="1", source="published README", gt=0)
 
     params: Params
+
+    @classmethod
+    def stages(cls, params: Params, rounds: int, cohort: int) -> Sequence[Stage]:
+        """The trained clients serve every variant of the server's part."""
+        budget = {"rounds": rounds} if params.local_epochs is None else {"local_epochs": params.local_epochs}
+        return [Stage(Dense, "clients", cohort, keeps=("teachers",), params=budget)]
 
     def setup(self) -> None:
         """Make the student, the clients' models and the student's optimiser."""

@@ -37,6 +37,9 @@ def run(
     isolation: Annotated[
         Isolation | None, typer.Option(help="One process per cell, or none; the suite's choice.")
     ] = None,
+    no_share: Annotated[
+        bool, typer.Option("--no-share", help="Let every cell do all its steps itself; the numbers are the same.")
+    ] = False,
 ) -> None:
     """Run a suite: cells that are done are not repeated, cut ones go on where they were cut."""
     loaded, jobs, datasets = load_jobs(suite, data, set_, only, plugin)
@@ -51,7 +54,11 @@ def run(
 
     from mosaic_bench.engine.dispatch import Dispatcher
     from mosaic_bench.engine.slots import choose_device, default_workers
+    from mosaic_bench.engine.stages import plan_sharing, write_plan
 
+    spec = _with(loaded.run, isolation, no_share)
+    if spec.prefixes:
+        write_plan(store.prefixes, plan_sharing(jobs, datasets))
     console = make_console()
     waiting = [folder for folder in wanted if not folder.status().state.finished]
     console.print(f"{loaded.title}: {len(wanted)} cells, {len(wanted) - len(waiting)} done already")
@@ -62,7 +69,7 @@ def run(
             datasets.directories,
             chosen,
             workers or default_workers(chosen),
-            _with(loaded.run, isolation),
+            spec,
             progress,
             plugin or (),
         )
@@ -117,8 +124,9 @@ def _title(job: Job, suite: Suite) -> str:
     return " · ".join(telling or names.values())
 
 
-def _with(spec: RunSpec, isolation: Isolation | None) -> RunSpec:
-    return spec if isolation is None else spec.model_copy(update={"isolation": isolation})
+def _with(spec: RunSpec, isolation: Isolation | None, no_share: bool) -> RunSpec:
+    """Let options win over the suite."""
+    return spec.model_copy(update={"isolation": isolation or spec.isolation} | ({"prefixes": 0} if no_share else {}))
 
 
 def _exit_code(folders: list[CellFolder], interrupted: bool) -> int:

@@ -36,6 +36,7 @@ class ChildTask:
         checkpoint_every: steps between checkpoints.
         threads: torch threads on a CPU.
         plugins: files that register algorithms.
+        prefixes: bytes that steps which cells share may take on disk; 0 shares nothing.
     """
 
     cell: Path
@@ -44,6 +45,7 @@ class ChildTask:
     checkpoint_every: int
     threads: int
     plugins: Sequence[Path]
+    prefixes: int
 
 
 class Child:
@@ -104,7 +106,8 @@ def _work(task: ChildTask, events: Connection) -> None:
 
     torch.set_num_threads(task.threads)
     load_plugins(task.plugins)
-    how = CellRun(task.directories, torch.device(task.device), task.checkpoint_every, progress, stop.is_set)
+    device = torch.device(task.device)
+    how = CellRun(task.directories, device, task.checkpoint_every, progress, stop.is_set, task.prefixes)
     events.send({"state": execute(CellFolder(task.cell), how).value})
 
 

@@ -84,15 +84,22 @@ class Dispatcher:
         def progress(step: int, steps: int, metrics: dict[str, float]) -> None:
             self.listener.stepped(folder.key, step, steps, metrics)
 
-        device = torch.device(self.device)
-        return execute(
-            folder, CellRun(self.directories, device, self.run.checkpoint_every, progress, self._stop.is_set)
-        )
+        device, run = torch.device(self.device), self.run
+        how = CellRun(self.directories, device, run.checkpoint_every, progress, self._stop.is_set, run.prefixes)
+        return execute(folder, how)
 
     def _in_child(self, folder: CellFolder) -> State:
         run = self.run
         child = Child(
-            ChildTask(folder.path, self.directories, self.device, run.checkpoint_every, run.threads, self.plugins)
+            ChildTask(
+                folder.path,
+                self.directories,
+                self.device,
+                run.checkpoint_every,
+                run.threads,
+                self.plugins,
+                run.prefixes,
+            )
         )
         self._children.add(child)
         if self._stop.is_set():  # the signal came between the check and the start

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from mosaic_bench.api import Algorithm
@@ -60,6 +62,30 @@ class StateKeeper:
 
     def _attributes(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self._algorithm).items() if name not in _NOT_STATE}
+
+
+def digest(value: Any) -> str:
+    """Hash packed state: tensors by type, shape and bytes, containers by what they hold, in order."""
+    hashed = hashlib.sha256()
+    _feed(hashed, value)
+    return hashed.hexdigest()
+
+
+def _feed(hashed: Any, value: Any) -> None:
+    if isinstance(value, Tensor):
+        hashed.update(f"{value.dtype}{tuple(value.shape)}".encode())
+        hashed.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    elif isinstance(value, dict):
+        hashed.update(f"dict{len(value)}".encode())
+        for key, item in value.items():
+            _feed(hashed, key)
+            _feed(hashed, item)
+    elif isinstance(value, list | tuple):
+        hashed.update(f"{type(value).__name__}{len(value)}".encode())
+        for item in value:
+            _feed(hashed, item)
+    else:
+        hashed.update(f"{value!r};".encode())
 
 
 _MARK = "__state_dict__"

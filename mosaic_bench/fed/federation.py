@@ -82,9 +82,8 @@ class Federation:
 
     def cohort(self, t: int) -> list[int]:
         """Return the clients that take part in step ``t``, ascending; equal for every algorithm."""
-        size = max(1, round(self._cell.federation.participation * self.clients))
         order = torch.randperm(self.clients, generator=generator(self._cell.seed, "cohort", t=t))
-        return sorted(order[:size].tolist())
+        return sorted(order[: self._cell.federation.cohort].tolist())
 
     def model(self, arch: str | None = None, client: int | None = None) -> Classifier:
         """Return a fresh model: a full-width one of ``arch``, or the one that ``client`` trains.

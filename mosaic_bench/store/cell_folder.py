@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -63,6 +64,7 @@ class CellFolder:
         self.checkpoint = path / "checkpoint"
         self.log = path / "log.txt"
         self.lock = path / ".lock"
+        self.prefixes = path.parent.parent / "prefixes"
 
     @property
     def key(self) -> str:
@@ -117,9 +119,17 @@ class CellFolder:
 
     def keep_steps_until(self, step: int) -> None:
         """Drop lines after ``step`` and a torn last line: they are earned again after a resume."""
-        kept = [record for record in self.steps() if record["step"] <= step]
-        text = "".join(json.dumps(record) + "\n" for record in kept)
+        self.replace_steps([record for record in self.steps() if record["step"] <= step])
+
+    def replace_steps(self, records: Sequence[dict[str, Any]]) -> None:
+        """Write the evaluated steps anew."""
+        text = "".join(json.dumps(record) + "\n" for record in records)
         replace_file(self.path / "steps.jsonl", lambda file: _write(file, text.encode()))
+
+    def note(self, sentence: str) -> None:
+        """Add a line to the log."""
+        with self.log.open("a", encoding="utf-8") as log:
+            log.write(sentence + "\n")
 
     def write_correct(self, packed: bytes) -> None:
         """Write the packed per-image correctness of the last step."""

@@ -22,12 +22,13 @@ class StoreError(UserError):
 class Store:
     """The results of one suite.
 
-    ``suite.json`` lists the grid as it was last run (coordinates and keys), ``cells/KEY`` holds each cell, ``tables``
-    what was made of them.
+    ``suite.json`` lists the grid as it was last run (coordinates and keys), ``cells/KEY`` holds each cell,
+    ``prefixes`` what cells share while they run, ``tables`` what was made of them.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.prefixes = path / "prefixes"
 
     def cell(self, key: str) -> CellFolder:
         """Return the folder of one cell, whether or not it exists yet."""

@@ -135,6 +135,11 @@ class FederationSpec(Section):
     public: PublicSpec | None = None
     weighting: Literal["samples", "uniform"] = "samples"
 
+    @property
+    def cohort(self) -> int:
+        """Clients in each round's cohort."""
+        return max(1, round(self.participation * self.clients))
+
 
 class TailSpec(Section):
     """The last communication rounds, at another learning rate (usually a much lower one), for every algorithm.
@@ -243,6 +248,19 @@ def _seconds(value: Any) -> Any:
     return float(match[1]) * _SECONDS[match[2]]
 
 
+_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+def _bytes(value: Any) -> Any:
+    """``20GB`` -> 20000000000; plain numbers are bytes."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(rf"\s*(\d+(?:\.\d+)?)\s*({'|'.join(_BYTES)})\s*", value)
+    if match is None:
+        raise ValueError(f"expected bytes, or a size such as 500MB or 20GB, got {value!r}")
+    return round(float(match[1]) * _BYTES[match[2]])
+
+
 class RunSpec(Section):
     """How cells are run; nothing here can change a result.
 
@@ -251,12 +269,14 @@ class RunSpec(Section):
         checkpoint_every: steps between checkpoints.
         threads: torch threads of a cell on a CPU. Part of the numeric environment: it changes the last bits.
         isolation: one child process per cell, or none (in-process, for suites of second-long cells).
+        prefixes: bytes (or 500MB, 20GB) that steps which cells share may take on disk; 0 shares nothing.
     """
 
     timeout: Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_seconds)] = None
     checkpoint_every: int = Field(10, ge=1)
     threads: int = Field(1, ge=1)
     isolation: Literal["process", "none"] = "process"
+    prefixes: Annotated[Annotated[int, Field(ge=0)], BeforeValidator(_bytes)] = 20 * 10**9
 
 
 class HeadlineSpec(Section):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from baselines.class_statistics import (
@@ -15,12 +15,12 @@ from baselines.class_statistics import (
     feature_width,
 )
 from baselines.fedavg import FedAvg
-from mosaic_bench.api import Predictors, parameter, register
+from mosaic_bench.api import Predictors, Stage, parameter, register
 
 
 @register("fedavg-statistics", title="FedAvg + class statistics", paper="control: McMahan et al., AISTATS 2017")
 class StatisticsFedAvg(FedAvg):
-    """FedAvg, and after its last round a linear discriminant in the global model's features, fitted to class statistics.
+    """FedAvg, and after its last round a linear discriminant in its features, fitted to class statistics.
 
     With ``space: last`` that replaces the head; with ``blocks`` it is the teacher of ``mosaic/statistics`` deployed as
     it is, on FedAvg's last model; with ``random`` the features are those of a network that was never trained.
@@ -35,6 +35,11 @@ class StatisticsFedAvg(FedAvg):
         space: Any = parameter("last", unit="features: last, blocks or random", source="control")
 
     params: Any
+
+    @classmethod
+    def stages(cls, params: Any, rounds: int, cohort: int) -> Sequence[Stage]:
+        """All but the last step are FedAvg's."""
+        return FedAvg.stages(params, rounds, cohort)
 
     def setup(self) -> None:
         """Make the head beside FedAvg's models."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import cos, pi
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from baselines.client_generators import (
     train_generator_,
 )
 from baselines.experts import Experts, average_experts_, logit_mixing
+from baselines.fedavg import FedAvg
 from baselines.labels import label_counts
 from baselines.meta_model import MetaModel, MetaSettings, PublishedMetaModel, train_meta_
 from baselines.pool_distillation import DistillationSettings, distil_epoch, generated, labelled, shares
@@ -35,6 +36,7 @@ from mosaic_bench.api import (
     ClientData,
     Hyperparameters,
     Predictors,
+    Stage,
     Unsupported,
     cross_entropy,
     parameter,
@@ -51,7 +53,6 @@ class LocalSettings(Hyperparameters):
     expert_lr: float = parameter(0.03, unit="1", source="ours, cosine to 0", gt=0)
     expert_prior: bool = parameter(True, unit="log prior in the loss", source="ours; published code: no")
     last_rounds: int = parameter(0, unit="rounds", source="ours; published code: 39", ge=0)
-    last_lr: float = parameter(1e-3, unit="1", source="ours; published code: 1e-4", gt=0)
 
 
 class TeacherSettings(SyntheticSettings, MetaSettings):
@@ -78,7 +79,7 @@ class Mosaic(Algorithm):
     3. One step: class-wise experts, prototypes, and the meta model that fuses the experts: the teacher.
     4. One step per epoch: every architecture's global model learns the teacher's answers on images of all generators.
 
-    Then, if asked for, rounds of FedAvg at a low rate.
+    Then, if asked for, rounds of FedAvg from the students; with the suite's ``local.tail`` at its low rate.
 
     DEVIATION: the released code differs in many places, several of which are faults; ``mosaic/published`` follows it,
     and docs/mosaic.md lists what we changed and why.
@@ -102,6 +103,17 @@ class Mosaic(Algorithm):
     params: Params
 
     # -- stages -------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def stages(cls, params: Params, rounds: int, cohort: int) -> Sequence[Stage]:
+        """Warm-up is FedAvg's; experts and generators serve every variant of the server's part."""
+        lengths = cls.stage_lengths(params, rounds, cohort)
+        local = {"experts": params.experts, **_chosen(params, LocalSettings, without="last_rounds")}
+        return [
+            Stage(FedAvg, "rounds", lengths["warm_up"], keeps=("servers",)),
+            Stage(Mosaic, "upload", 1, keeps=("servers", "members", "averaged", "known"), params=local),
+            Stage(Mosaic, "generators", cohort, keeps=("generators",), params=_chosen(params, GeneratorSettings)),
+        ]
 
     @classmethod
     def stage_lengths(cls, params: Params, rounds: int, clients: int) -> dict[str, int]:
@@ -298,10 +310,14 @@ class Mosaic(Algorithm):
         return generated(self.fed, list(self.generators), amounts, params.latent, random)
 
     def last_round(self, t: int, index: int) -> None:
-        """One round of FedAvg from the students, at a low rate; the first keeps what it starts from."""
+        """One round of FedAvg from the students; the first keeps what it starts from."""
         self._keep_distilled(index)
         received = self.fed.broadcast(self.servers, self.fed.cohort(t))
-        self.fed.average_(self.servers, self.fed.train(received, lr=self.params.last_lr))
+        self.fed.average_(self.servers, self.fed.train(received, lr=self._rate_of_last_round(index)))
+
+    def _rate_of_last_round(self, index: int) -> float:
+        """Warm-up and upload are rounds too, so this is the suite's rate for the round of that number."""
+        return self.fed.local_lr(self._lengths["warm_up"] + 1 + index)
 
     def _keep_distilled(self, index: int) -> None:
         if index == 0:
@@ -337,3 +353,8 @@ class Mosaic(Algorithm):
     def _meta_model(self) -> nn.Module:
         classes = self.fed.task.classes
         return PublishedMetaModel(classes) if self.params.fusion == "published" else MetaModel(classes)
+
+
+def _chosen(params: Hyperparameters, part: type[Hyperparameters], without: str = "") -> dict[str, Any]:
+    """The hyper-parameters of one part of the method, by name."""
+    return {name: getattr(params, name) for name in part.model_fields if name != without}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from baselines.blocks import descend, logits_of, mixture
 from baselines.mosaic import Mosaic
 from baselines.pool_distillation import generated
-from mosaic_bench.api import parameter, register
+from mosaic_bench.api import Stage, parameter, register
 
 
 @register("mosaic/gate", title="Mosaic (generator gate)", paper=Mosaic.paper, extension=True)
@@ -39,6 +39,11 @@ class GatedMosaic(Mosaic):
         gate_temperature: float = parameter(1.0, unit="1", source="ours", gt=0)
 
     params: Any
+
+    @classmethod
+    def stages(cls, params: Any, rounds: int, cohort: int) -> Sequence[Stage]:
+        """Everything before the teacher is Mosaic's."""
+        return Mosaic.stages(params, rounds, cohort)
 
     def setup(self) -> None:
         """Make the gate beside everything else."""

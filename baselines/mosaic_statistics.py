@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -19,7 +19,7 @@ from baselines.class_statistics import (
 )
 from baselines.mosaic import Mosaic
 from baselines.pool_distillation import labelled, pool_batches, student_loss
-from mosaic_bench.api import Batch, cross_entropy, parameter, register
+from mosaic_bench.api import Batch, Stage, cross_entropy, parameter, register
 from mosaic_bench.models import Classifier
 
 
@@ -44,9 +44,14 @@ class StatisticsMosaic(Mosaic):
 
         mix_rounds: int = parameter(0, unit="of the last rounds, the first ones", source="ours", ge=0)
         mix_pool: int = parameter(2000, unit="images a round", source="ours", ge=2)
-        mix_lr: float | None = parameter(None, unit="1", source="ours; None: the suite's", gt=0)
+        mix_lr: float = parameter(0.02, unit="1", source="ours", gt=0)
 
     params: Any
+
+    @classmethod
+    def stages(cls, params: Any, rounds: int, cohort: int) -> Sequence[Stage]:
+        """Everything before the teacher is Mosaic's."""
+        return Mosaic.stages(params, rounds, cohort)
 
     def setup(self) -> None:
         """Make the teacher beside everything else."""
@@ -67,7 +72,7 @@ class StatisticsMosaic(Mosaic):
         self.fused = True
 
     def last_round(self, t: int, index: int) -> None:
-        """A mixed round, or one of FedAvg at a low rate."""
+        """A mixed round, or one of FedAvg."""
         if index >= self.params.mix_rounds:
             super().last_round(t, index)
             return

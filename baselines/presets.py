@@ -42,8 +42,10 @@ def preset(
         "__doc__": f"{algorithm.title} with {', '.join(f'{key}={value}' for key, value in defaults.items())}.",
         "__module__": algorithm.__module__,
         "Params": with_defaults(algorithm.Params, f"preset {name}", **defaults),
+        "variant_of": algorithm.name,
         "reveals": algorithm.reveals if reveals is None else reveals,
         "conformance_params": {key: v for key, v in algorithm.conformance_params.items() if key not in defaults},
+        "stages": classmethod(lambda cls, params, rounds, cohort: algorithm.stages(params, rounds, cohort)),
         "slice_titles": {key: f"{t} ({title})" for key, t in algorithm.slice_titles.items()},
     }
     variant = type(f"{algorithm.__name__}[{name}]", (algorithm,), members)

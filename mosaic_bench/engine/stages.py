@@ -94,7 +94,8 @@ def read_plan(prefixes: Path, key: str) -> Shared:
 
 def _setting(job: Job, datasets: Datasets) -> str:
     setting = job.setting(datasets)
-    del setting["cell"]["federation"]["rounds"]  # stages that depend on them say so in their params
+    if job.cell.local.tail is None:  # a tail is counted from the last round
+        del setting["cell"]["federation"]["rounds"]  # stages that depend on them say so in their params
     return fingerprint(setting)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from math import log
 
 import torch
 import torch.nn.functional as F
@@ -60,6 +61,22 @@ def distillation_loss(student: Tensor, teacher: Tensor, temperature: float = 1.0
     log_student = F.log_softmax(student / temperature, dim=1)
     log_teacher = F.log_softmax(teacher / temperature, dim=1)
     return temperature**2 * F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)
+
+
+def bhattacharyya(first: Tensor, second: Tensor) -> Tensor:
+    """Mean over the batch of -log Σ_c √(p_c q_c), p and q the softmax of two logits (b, classes); not bounded.
+
+    What Mosaic's published code computes where it says Jensen-Shannon: half the mid-point's KL on logits.
+    """
+    return -torch.logsumexp((F.log_softmax(first, 1) + F.log_softmax(second, 1)) / 2, 1).mean()
+
+
+def jensen_shannon(first: Tensor, second: Tensor) -> Tensor:
+    """Mean over the batch of ½KL(p ‖ m) + ½KL(q ‖ m), m = (p + q)/2, in [0, ln 2]; of two logits (b, classes)."""
+    p, q = F.log_softmax(first, 1), F.log_softmax(second, 1)
+    middle = torch.logaddexp(p, q) - log(2)
+    gaps = [F.kl_div(middle, side, reduction="batchmean", log_target=True) for side in (p, q)]
+    return torch.stack(gaps).mean()
 
 
 def disagreement(student: Tensor, teacher: Tensor, labels: Tensor | None = None) -> Tensor:

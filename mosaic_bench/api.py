@@ -96,6 +96,8 @@ class Algorithm(ABC):
         reveals: kinds of things that the method uses beyond model weights: what clients upload beside them ("label
             counts", "prototypes", ...), and what the server holds of data ("public images", "validation labels").
             Using another kind raises.
+        variant_of: the algorithm whose code this is, for one that only has other defaults; the conformance suite tests
+            it when it is named.
         conformance_params: hyper-parameters that make a run of the method a matter of a second, for the conformance
             suite (``mosaic_bench.conformance``).
         slice_titles: what tables call the method under width budgets, by extraction; its title when not said.
@@ -109,6 +111,7 @@ class Algorithm(ABC):
     version: ClassVar[int]
     extension: ClassVar[bool]
     reveals: ClassVar[frozenset[str]] = frozenset()
+    variant_of: ClassVar[str | None] = None
     conformance_params: ClassVar[Mapping[str, Any]] = {}
     slice_titles: ClassVar[Mapping[str, str]] = {}
 

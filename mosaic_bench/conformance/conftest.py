@@ -10,16 +10,21 @@ import pytest
 
 from mosaic_bench.conformance.federations import separable
 from mosaic_bench.conformance.scenarios import MODELS
-from mosaic_bench.engine.algorithms import algorithm_names, load_plugins
+from mosaic_bench.engine.algorithms import algorithm_names, find_algorithm, load_plugins
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run every test for every algorithm over every kind of clients."""
     if "algorithm" in metafunc.fixturenames:
         load_plugins(metafunc.config.getoption("--plugin") or ())
-        names = metafunc.config.getoption("--algorithm") or algorithm_names()
+        names = metafunc.config.getoption("--algorithm") or _with_code_of_their_own()
         metafunc.parametrize("algorithm", names, scope="module")
         metafunc.parametrize("clients", list(MODELS), scope="module")
+
+
+def _with_code_of_their_own() -> list[str]:
+    """Every algorithm that can be found, without variants that only have other defaults."""
+    return [name for name in algorithm_names() if find_algorithm(name).variant_of is None]
 
 
 @pytest.fixture(scope="session")

@@ -232,8 +232,14 @@ class Federation:
         tail = self.local.tail
         return tail.lr if tail is not None and t >= self.rounds - tail.rounds else self.local.lr
 
-    def map(self, fn: Callable[[ClientData], T], cohort: Iterable[int], kind: str) -> dict[int, T]:
-        """Run ``fn`` beside each client's data and upload what it returns as ``kind``.
+    def map(self, fn: Callable[..., T], cohort: Iterable[int], kind: str, **payload: Any) -> dict[int, T]:
+        """Run ``fn(data, **payload)`` beside each client's data and upload what it returns as ``kind``.
+
+        Args:
+            fn: takes a ``ClientData``, and the payload by name.
+            cohort: who runs it.
+            kind: what the method calls the upload in ``reveals``.
+            payload: what is sent to each client for it, by kind.
 
         Raises:
             PrivacyError: the algorithm did not declare that it reveals ``kind``.
@@ -241,8 +247,10 @@ class Federation:
         self._check_declared(kind)
         results = {}
         for client in cohort:
+            for sent, value in payload.items():
+                self.ledger.down[sent] += size_in_bytes(value)
             with self.ledger.client_time(), self._opened(client) as data:
-                results[client] = fn(data)
+                results[client] = fn(data, **payload)
             self.ledger.up[kind] += size_in_bytes(results[client])
         return results
 
@@ -335,7 +343,8 @@ class Federation:
         if other is not None:
             return PublicImages(other, torch.arange(len(other.labels), device=self._device))
         if len(parts.public):
-            return PublicImages(self._train_images, torch.from_numpy(parts.public).to(self._device))
+            positions = torch.from_numpy(parts.public).to(self._device)
+            return PublicImages(self._train_images, positions, "public labels" in self._reveals)
         return None
 
     @contextmanager

@@ -13,6 +13,7 @@ from mosaic_bench.cli.loading import load_jobs, missing_data
 from mosaic_bench.cli.options import RESULTS, Data, Only, Plugin, Results, Set, SuiteFile
 from mosaic_bench.cli.output import make_console
 from mosaic_bench.cli.progress import RunProgress
+from mosaic_bench.cli.rerun import rerun_options
 from mosaic_bench.cli.tables import write_tables
 from mosaic_bench.errors import UserError
 from mosaic_bench.store import CellFolder, State, Store
@@ -47,8 +48,7 @@ def run(
         raise UserError("\n".join(missing))
     store = Store(results / loaded.name)
     store.check_writable()
-    options = [part for text in set_ or () for part in ("--set", text)]
-    options += [part for file in plugin or () for part in ("--plugin", str(file))]
+    options = rerun_options(jobs, datasets, set_ or (), plugin or ())
 
     from mosaic_bench.engine.dispatch import Dispatcher
     from mosaic_bench.engine.slots import choose_device, default_workers
@@ -99,7 +99,7 @@ def _describe(
                 folder.describe(
                     {
                         "key": key,
-                        "suite": str(file),
+                        "suite": str(file.resolve()),
                         "options": options,
                         "coordinates": job.coordinates,
                         "cell": cell,

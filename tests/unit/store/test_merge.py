@@ -20,7 +20,9 @@ def step(accuracy: float, seconds: float = 1.0) -> dict[str, Any]:
     return {"step": 1, "metrics": {"acc/server@test": accuracy}, "ledger": {"flops": 7}, "time": {"seconds": seconds}}
 
 
-def put(store: Store, key: str, accuracy: float = 0.5, numeric: dict[str, Any] = HERE, seconds: float = 1.0) -> CellFolder:
+def put(
+    store: Store, key: str, accuracy: float = 0.5, numeric: dict[str, Any] = HERE, seconds: float = 1.0
+) -> CellFolder:
     """A finished cell."""
     cell = store.cell(key)
     cell.describe({"key": key})
@@ -161,17 +163,15 @@ def test_other_suites_and_other_axes_are_refused_before_anything_is_written(make
     first, second = make("a", 0), make("b", 1)
     before = content(first.path)
     grid(second, {"1": KEYS[1]}, suite="t")
-    with pytest.raises(StoreError, match="holds suite 't' and .* 's'; only results of one suite"):
+    with pytest.raises(StoreError, match=r"holds suite 't' and .* 's'; only results of one suite"):
         merge(first, [second])
     grid(second, {"1": KEYS[1]}, axes={"algorithm": ["fedavg"], "models": ["cnn"]})
-    with pytest.raises(StoreError, match="axes algorithm, models and .* algorithm, seed; only grids with the same"):
+    with pytest.raises(StoreError, match=r"axes algorithm, models and .* algorithm, seed; only grids with the same"):
         merge(first, [second])
     assert content(first.path) == before
 
 
-def test_a_copy_that_is_cut_leaves_no_half_cell(
-    make: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_copy_that_is_cut_leaves_no_half_cell(make: Callable[..., Store], monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = make("a", 0), make("b", 1)
     before = json.loads((first.path / "suite.json").read_text())
     copy = shutil.copytree

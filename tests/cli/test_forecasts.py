@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import select
 import subprocess
 import sys
 import time
@@ -59,7 +60,7 @@ def test_a_plan_calibrates_once_and_remembers(uneven: Path, tmp_path: Path, call
     timed = call("plan", *options)
     assert all(text.startswith("≈ ") for text in expected(timed.out))
     assert re.search(r"^to do: 3 cells, \S+ core-hours; about \S+ s with 2 at a time$", timed.out, re.MULTILINE)
-    assert re.search(r"^on disk: 1\d kB when all is done, \S+ MB of checkpoints meanwhile$", timed.out, re.MULTILINE)
+    assert re.search(r"^on disk: 1\d kB when all is done, \S+ kB of checkpoints meanwhile$", timed.out, re.MULTILINE)
     assert call("plan", *options, "--no-calibration").out == timed.out
     assert not (tmp_path / "results").exists()
 
@@ -132,26 +133,33 @@ def test_the_picture_has_a_bar_per_running_cell_and_the_last_failure_on_one_line
 def test_watching_in_a_terminal_ends_when_nothing_is_left(tiny: Tiny) -> None:
     import pty
 
-    store = Store(tiny[1] / "tiny")
-    cell = next(store.cells())
+    cell = next(Store(tiny[1] / "tiny").cells())
     before = cell.status()
-    cell.set_status(Status(State.RUNNING, 1, 2))
+    cell.set_status(Status(State.RUNNING, 2, 5))
     ours, theirs = pty.openpty()
     command = [*COMMAND, "status", str(tiny[0]), "--results", str(tiny[1]), "--watch"]
+    watching = subprocess.Popen(command, stdout=theirs, env=os.environ | {"TERM": "xterm"})
+    os.close(theirs)
     try:
-        watching = subprocess.Popen(command, stdout=theirs, env=os.environ | {"TERM": "xterm"})
-        os.close(theirs)
-        shown = b""
-        while b"1/2" not in shown:
-            shown += os.read(ours, 4096)
+        read_until(ours, "2/5")
         cell.set_status(before)
-        deadline = time.monotonic() + 60
-        while watching.poll() is None and time.monotonic() < deadline:
-            shown += os.read(ours, 4096)
+        read_until(ours, "8 done")
         assert watching.wait(timeout=60) == 0
     finally:
+        watching.kill()
+        watching.wait()
         cell.set_status(before)
         os.close(ours)
+
+
+def read_until(terminal: int, text: str) -> str:
+    """Read what a terminal shows until the text appears; gives up after a minute."""
+    shown, deadline = "", time.monotonic() + 60
+    while text not in shown:
+        ready, _, _ = select.select([terminal], [], [], 1)
+        assert time.monotonic() < deadline, shown
+        shown += os.read(terminal, 4096).decode(errors="replace") if ready else ""
+    return shown
 
 
 def test_a_cell_runs_again_from_another_folder_with_its_plugin_settings_and_data(

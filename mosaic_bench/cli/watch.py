@@ -19,7 +19,7 @@ from mosaic_bench.store import State, Store
 from mosaic_bench.store.progress import Progress, read_progress
 
 _EVERY = 1.0  # seconds between two looks
-_BAR = 30  # characters
+_BAR = 20  # characters
 _FAILED = {State.FAILED, State.DIVERGED, State.TIMEOUT, State.OOM}
 _TO_COME = {State.PLANNED, State.RUNNING, State.INTERRUPTED}
 
@@ -64,7 +64,7 @@ def _bar(cell: Progress, telling: Sequence[str]) -> tuple[Any, ...]:
     title = " · ".join(cell.coordinates[axis] for axis in telling) or str(cell.key)
     left = "" if cell.left is None else f"{duration(cell.left)} left"
     return (
-        Text(title),
+        Text(title, no_wrap=True, overflow="ellipsis"),
         ProgressBar(total=steps or 1, completed=step, width=_BAR),
         Text(f"{step}/{steps or '?'}"),
         Text(left),

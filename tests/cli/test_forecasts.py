@@ -7,14 +7,17 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from calls import Call
 from rich.console import Console
-from runs import COMMAND, mosaic
+from runs import COMMAND
 
+from mosaic_bench.api import ALGORITHMS
 from mosaic_bench.cli.output import amount_of_bytes, duration
 from mosaic_bench.cli.watch import picture
 from mosaic_bench.store import State, Status, Store
@@ -141,7 +144,7 @@ def test_watching_in_a_terminal_ends_when_nothing_is_left(tiny: Tiny) -> None:
     watching = subprocess.Popen(command, stdout=theirs, env=os.environ | {"TERM": "xterm"})
     os.close(theirs)
     try:
-        read_until(ours, "2/5")
+        read_until(ours, "/5")
         cell.set_status(before)
         read_until(ours, "8 done")
         assert watching.wait(timeout=60) == 0
@@ -162,11 +165,17 @@ def read_until(terminal: int, text: str) -> str:
     return shown
 
 
-def test_a_cell_runs_again_from_another_folder_with_its_plugin_settings_and_data(
-    tmp_path: Path, cache: Path, call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import numpy as np
+@pytest.fixture
+def forget_plugin() -> Iterator[None]:
+    yield
+    ALGORITHMS.pop("fedavg2", None)
+    sys.modules.pop("mosaic_bench_plugin_fedavg2", None)
 
+
+@pytest.mark.usefixtures("cache", "forget_plugin")
+def test_a_cell_runs_again_from_another_folder_with_its_plugin_settings_and_data(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
     start, elsewhere = tmp_path / "start", tmp_path / "elsewhere"
     for folder in (start / "own data", elsewhere):
         folder.mkdir(parents=True)
@@ -179,11 +188,11 @@ def test_a_cell_runs_again_from_another_folder_with_its_plugin_settings_and_data
     )
     (start / "s.yaml").write_text(UNEVEN.replace("{name: digits, train: 60, test: 20}", "grey"))
     monkeypatch.chdir(start)
-    first = mosaic(
+    first = call(
         *("run", "s.yaml", "--plugin", "fedavg2.py", "--data", "own data", "--set", "grid.algorithm=[fedavg2]"),
         *("--set", "local.lr=0.3", "--only", "federation.rounds=2"),
     )
-    assert (first.returncode, first.stderr) == (0, "")
+    assert (first.code, first.err) == (0, "")
     (cell,) = Store(start / "results" / "uneven").cells()
     monkeypatch.chdir(elsewhere)
     shown = call("show", cell.key, "--results", start / "results").out.splitlines()[1]

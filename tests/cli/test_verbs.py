@@ -126,7 +126,7 @@ def test_help_and_version(call: Call) -> None:
     assert call("--version").out == f"mosaic_bench {__version__}\n"
     shown = call("--help")
     assert shown.code == 0
-    for verb in ("run", "check", "plan", "status", "show", "tables", "merge", "export", "list", "data"):
+    for verb in ("run", "check", "plan", "status", "show", "tables", "merge", "export", "list", "data", "doctor"):
         assert re.search(rf"^\W*{verb} ", shown.out, re.MULTILINE)
 
 

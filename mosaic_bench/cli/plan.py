@@ -91,7 +91,7 @@ def _summary(
     lines = [
         f"to do: {len(todo)} cells, {sum(seconds) / 3600:.2g} {slot}-hours; "
         f"about {duration(makespan(seconds, workers))} with {workers} at a time",
-        f"on disk: {amount_of_bytes(kept)} when all is done, and {amount_of_bytes(checkpoints)} of checkpoints meanwhile",
+        f"on disk: {amount_of_bytes(kept)} when all is done, {amount_of_bytes(checkpoints)} of checkpoints meanwhile",
     ]
     bases = {cost.basis for cost, _ in todo}
     if Basis.TIMED in bases:

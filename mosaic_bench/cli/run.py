@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from mosaic_bench.cli.expectations import expected_seconds
 from mosaic_bench.cli.loading import load_jobs, missing_data
 from mosaic_bench.cli.options import RESULTS, Data, Only, Plugin, Results, Set, SuiteFile
 from mosaic_bench.cli.output import make_console
 from mosaic_bench.cli.progress import RunProgress
+from mosaic_bench.cli.rerun import rerun_options
 from mosaic_bench.cli.tables import write_tables
 from mosaic_bench.errors import UserError
 from mosaic_bench.store import CellFolder, State, Store
@@ -48,23 +51,24 @@ def run(
         raise UserError("\n".join(missing))
     store = Store(results / loaded.name)
     store.check_writable()
-    options = [part for text in set_ or () for part in ("--set", text)]
-    options += [part for file in plugin or () for part in ("--plugin", str(file))]
-    wanted = _describe(store, suite, options, loaded, jobs, datasets)
+    options = rerun_options(jobs, datasets, set_ or (), plugin or ())
 
     from mosaic_bench.engine.dispatch import Dispatcher
     from mosaic_bench.engine.slots import choose_device, default_workers
     from mosaic_bench.engine.stages import plan_sharing, write_plan
 
+    chosen = choose_device(device)
+    seconds = expected_seconds(jobs, store, datasets, chosen, loaded.run.threads)
+    wanted = _describe(store, suite, options, loaded, jobs, datasets, seconds)
     spec = _with(loaded.run, isolation, no_share)
     if spec.prefixes:
         write_plan(store.prefixes, plan_sharing(jobs, datasets))
     console = make_console()
     waiting = [folder for folder in wanted if not folder.status().state.finished]
+    waiting.sort(key=lambda folder: -seconds[folder.key])  # a long cell that starts last keeps one worker busy alone
     console.print(f"{loaded.title}: {len(wanted)} cells, {len(wanted) - len(waiting)} done already")
     titles = {folder.key: _title(wanted[folder], loaded) for folder in waiting}
     with RunProgress(console, titles, loaded.report.headline.metric) as progress:
-        chosen = choose_device(device)
         dispatcher = Dispatcher(
             datasets.directories,
             chosen,
@@ -79,7 +83,13 @@ def run(
 
 
 def _describe(
-    store: Store, file: Path, options: list[str], suite: Suite, jobs: list[Job], datasets: Datasets
+    store: Store,
+    file: Path,
+    options: list[str],
+    suite: Suite,
+    jobs: list[Job],
+    datasets: Datasets,
+    seconds: Mapping[str, float],
 ) -> dict[CellFolder, Job]:
     """Write the grid, and what each wanted cell is, before anything runs; return the wanted cells."""
     from mosaic_bench.engine.titles import table_titles
@@ -87,7 +97,8 @@ def _describe(
     wanted, entries = {}, []
     for job in jobs:
         key = None if job.missing else job.key(datasets)
-        entries.append({"key": key, "coordinates": job.coordinates})
+        expected = None if key is None else seconds[key]
+        entries.append({"key": key, "coordinates": job.coordinates, "expected": expected})
         if job.wanted and key is not None:
             folder = store.cell(key)
             if not folder.exists:
@@ -95,7 +106,7 @@ def _describe(
                 folder.describe(
                     {
                         "key": key,
-                        "suite": str(file),
+                        "suite": str(file.resolve()),
                         "options": options,
                         "coordinates": job.coordinates,
                         "cell": cell,

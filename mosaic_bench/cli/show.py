@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,18 +11,26 @@ from ruamel.yaml import YAML
 
 from mosaic_bench.cli.options import RESULTS, Results
 from mosaic_bench.cli.output import make_console, make_table, print_table
+from mosaic_bench.cli.rerun import one_cell_suite, rerun_command
 from mosaic_bench.store import CellFolder, Store, StoreError
 
 
 def show(
-    key: Annotated[str, typer.Argument(help="Key of a cell, or its first digits.")], results: Results = RESULTS
+    key: Annotated[str, typer.Argument(help="Key of a cell, or its first digits.")],
+    results: Results = RESULTS,
+    as_suite: Annotated[
+        bool, typer.Option("--as-suite", help="Print a suite file that consists of this cell, and nothing else.")
+    ] = False,
 ) -> None:
-    """Show what a cell is, where it ran, and every evaluated step."""
+    """Show what a cell is, how to run it again, where it ran, and every evaluated step."""
     folder = _find(key, results)
     console = make_console()
     status, description, steps = folder.status(), folder.description(), folder.steps()
+    if as_suite:
+        console.out(_as_yaml(one_cell_suite(description, folder.environment())), highlight=False, end="")
+        return
     console.print(f"{folder.path}: {status.state.value} {status.message}".rstrip())
-    console.print("again: " + _again(description))
+    console.print("again: " + rerun_command(folder, description))
     shown = {name: part for name, part in description.items() if name in {"cell", "partition"}}
     console.print(f"\n{_as_yaml(shown | {'environment': folder.environment()})}")
     if steps:
@@ -53,13 +60,6 @@ def _find(key: str, results: Path) -> CellFolder:
             "give more of it, or --results with the folder of one suite"
         )
     return found[0]
-
-
-def _again(description: dict[str, Any]) -> str:
-    """Return the command that runs this one cell."""
-    only = ",".join(f"{axis}={label}" for axis, label in description["coordinates"].items())
-    options = description.get("options", [])
-    return shlex.join(["python", "-m", "mosaic_bench", "run", description["suite"], *options, "--only", only])
 
 
 def _as_yaml(value: dict[str, Any]) -> str:

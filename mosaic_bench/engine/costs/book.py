@@ -69,5 +69,3 @@ class CostBook:
             return {}
         well_formed = isinstance(content, dict) and all(isinstance(part, dict) for part in content.values())
         return content if well_formed else {}
-
-

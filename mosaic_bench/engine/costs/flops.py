@@ -36,10 +36,10 @@ def measure_model(arch: str, norm: str, images: Images) -> ModelSize:
 
     def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal flops
-        flops += 2 * output.numel() * layer.weight[0].numel()  # type: ignore[operator,union-attr,index]
+        flops += 2 * output.numel() * layer.weight[0].numel()  # type: ignore[index]
 
     for layer in model.modules():
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        if isinstance(layer, nn.Conv2d | nn.Linear):
             layer.register_forward_hook(count)
     with torch.inference_mode():
         model(torch.zeros(1, images.channels, images.size, images.size))

@@ -16,7 +16,6 @@ from mosaic_bench.engine.costs.book import CostBook
 from mosaic_bench.engine.costs.cost import Basis, Cost
 from mosaic_bench.engine.costs.flops import evaluation_flops, measure_model, training_flops
 from mosaic_bench.engine.costs.shape import Images, cost_shape, images_of
-from mosaic_bench.engine.costs.timing import TooSlow, time_cell
 from mosaic_bench.engine.datasets import Datasets
 from mosaic_bench.engine.provenance import numeric_environment
 from mosaic_bench.engine.resolve import Job
@@ -27,7 +26,7 @@ SPEED = {"cpu": 2e10, "cuda": 5e12}
 
 _FINISHED = 3  # cells of a shape that are read; more would only cost time
 _LIMIT = 30.0  # seconds for timing one cell
-_LINE, _FILES = 700, 6000  # bytes: a line of steps.jsonl, and the other files
+_LINE, _FILES = 450, 3000  # bytes: a line of steps.jsonl, and the other files
 _BYTES = 4  # per parameter
 
 Entry = tuple[Job, CellFolder | None]
@@ -127,6 +126,12 @@ class Forecast:
         return seconds, sum(file.stat().st_size for file in folder.path.rglob("*") if file.is_file())
 
     def _time(self, candidate: _Candidate, limit: float, report: Callable[[str], None]) -> None:
+        # Imported here, since it loads a compiler that other verbs need not wait for.
+        from mosaic_bench.engine.costs.timing import (
+            TooSlow,
+            time_cell,
+        )
+
         job = candidate.job
         try:
             cost = time_cell(job, self._datasets.directories, self._device, limit)
@@ -140,11 +145,10 @@ class Forecast:
 
     def _from_flops(self, candidate: _Candidate, speed: float) -> Cost:
         cell, images = candidate.job.cell, candidate.images
-        models = cell.models
-        names = {arch: f"{arch} {models.norm} {images.channels} {images.size} {images.classes}" for arch in models.architectures}
-        sizes = [
-            self._book.model(name, partial(measure_model, arch, models.norm, images)) for arch, name in names.items()
-        ]
+        models, sizes = cell.models, []
+        for arch in cell.models.architectures:
+            name = f"{arch} {models.norm} {images.channels}x{images.size} {images.classes}"
+            sizes.append(self._book.model(name, partial(measure_model, arch, models.norm, images)))
         flops = training_flops(cell, images, sizes) + evaluation_flops(cell, images, sizes)
         evaluations = -(-cell.federation.rounds // cell.evaluate.every)
         return Cost(

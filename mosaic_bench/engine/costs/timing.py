@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 from types import FrameType
@@ -34,7 +35,7 @@ from mosaic_bench.engine.state import StateKeeper
 from mosaic_bench.errors import Unsupported
 from mosaic_bench.fed.seeds import seeded
 
-_LINE, _PER_METRIC, _FILES = 450, 45, 6000  # bytes: a line of steps.jsonl, each of its metrics, and the other files
+_LINE, _PER_METRIC, _FILES = 270, 42, 3000  # bytes: a line of steps.jsonl, each of its metrics, and the other files
 _SHORT = 8  # steps; a stage is taken to be even when it has no more
 _TIMED = 2  # steps of a stage
 _STEADY = 0.01  # of a step's FLOPs, by which its growth may differ from step to step
@@ -114,7 +115,7 @@ class _Stopwatch:
             starts = [0, *self._changes(0, steps - 1), steps]
         except Exception:  # a step that needs those before it; then all count like the first ones
             starts = [0, steps]
-        stages = sum(self._stage(first, end) for first, end in zip(starts, starts[1:], strict=False))
+        stages = sum(self._stage(first, end) for first, end in pairwise(starts))
         evaluations = -(-steps // self._cell.evaluate.every)
         seconds, metrics, kept = self._evaluation()
         return Cost(
@@ -217,14 +218,14 @@ class _FlopCounter(TorchDispatchMode):
 
 def _slope(counted: Sequence[int]) -> float:
     """Return the growth per step where it is steady; what goes up and down, as with early stopping, does not grow."""
-    growth = [later - earlier for earlier, later in zip(counted, counted[1:], strict=False)]
+    growth = [later - earlier for earlier, later in pairwise(counted)]
     steady = len(growth) > 1 and max(growth) - min(growth) <= _STEADY * max(counted)
     return fmean(growth) if steady else 0.0
 
 
 @contextmanager
 def _at_most(seconds: float) -> Iterator[None]:
-    """Raise ``_OutOfTime`` inside the block after so many seconds, where the system has timers and this thread gets them."""
+    """Raise ``_OutOfTime`` in the block after so many seconds, where there are timers and this thread gets them."""
 
     def ring(number: int, frame: FrameType | None) -> None:
         raise _OutOfTime

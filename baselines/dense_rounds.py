@@ -77,7 +77,7 @@ class DenseRounds(GeneratorRounds):
     def fuse(self, t: int, students: list[Classifier], teachers: list[Classifier]) -> None:
         """Alternate between generator and students."""
         params, random = self.params, self.fed.rng("fusion", t)
-        sgds = sgd_for(students, params.student_lr, params.weight_decay)
+        sgds = sgd_for(students, params.student_lr * self.fed.lr_factor(t), params.weight_decay)
         game = DataFreeDistillation(self.fed, self.generator, self.synthesis, students, sgds, params.batch_norm)
         for _ in range(params.iterations):
             self._iterate(game, random, students, teachers)

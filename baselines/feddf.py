@@ -62,7 +62,7 @@ class FedDF(FusionRounds):
 
     def _distil(self, t: int, student: Classifier, teachers: list[Classifier]) -> None:
         params, public = self.params, self.fed.public
-        adam = torch.optim.Adam(student.parameters(), lr=params.lr)
+        adam = torch.optim.Adam(student.parameters(), lr=params.lr * self.fed.lr_factor(t))
         cosine = torch.optim.lr_scheduler.CosineAnnealingLR(adam, max(1, params.max_steps))
         random = self.fed.rng("public batches", t)
         batches = shuffled_positions(len(public), params.batch, random)

@@ -65,7 +65,7 @@ class DataFreeFedDF(GeneratorRounds):
             self.generator,
             torch.optim.Adam(self.generator.parameters(), lr=params.generator_lr * rate, weight_decay=decay),
             students,
-            sgd_for(students, params.student_lr * rate, decay),
+            sgd_for(students, params.student_lr * rate * self.fed.lr_factor(t), decay),
             params.batch_norm,
         )
         steps = params.generator_steps + params.student_steps

@@ -117,7 +117,7 @@ class FedFTG(GeneratorRounds):
     def _game(self, t: int, students: list[Classifier]) -> DataFreeDistillation:
         params, rate = self.params, self.params.lr_decay**t
         adam = torch.optim.Adam(self.generator.parameters(), lr=params.generator_lr * rate)
-        sgds = sgd_for(students, params.student_lr * rate, params.weight_decay)
+        sgds = sgd_for(students, params.student_lr * rate * self.fed.lr_factor(t), params.weight_decay)
         return DataFreeDistillation(self.fed, self.generator, adam, students, sgds, params.batch_norm)
 
     def _adversarial(

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from baselines.blocks import inversion_loss, logits_of
-from baselines.fusion import BatchNormMode, DataFreeDistillation, FusionRounds, conditional_generator
+from baselines.fusion import BatchNormMode, DataFreeDistillation, GeneratorRounds, sgd_for
 from mosaic_bench.api import Hyperparameters, Random, parameter, register
 from mosaic_bench.models import Classifier, NormalisedImages, batch_norms
 
 
 @register("dense-rounds", title="DENSE (multi-round)", paper="Zhang et al., NeurIPS 2022; Luo et al., NeurIPS 2023")
-class DenseRounds(FusionRounds):
+class DenseRounds(GeneratorRounds):
     """Every round, a generator trained with DENSE's loss makes images on which the average learns the mean logits.
 
     The comparisons of DFRD and Mosaic run DENSE so: the student starts from the average, the generator lives as long as
@@ -65,24 +65,19 @@ class DenseRounds(FusionRounds):
     def setup(self) -> None:
         """Make the global models, the generator and its optimiser."""
         super().setup()
-        params, task = self.params, self.fed.task
-        self.generator = self.fed.module(
-            "generator",
-            lambda: conditional_generator(
-                task, params.latent, params.generator_base, NormalisedImages(task.mean, task.std)
-            ),
-        )
+        params = self.params
         self.synthesis = torch.optim.Adam(self.generator.parameters(), lr=params.generator_lr, betas=(0.5, 0.999))
         if params.bn_weight and not any(batch_norms(model) for model in self.servers.values()):
             warnings.warn("DENSE: no client model has BatchNorm, so bn_weight does nothing", stacklevel=2)
 
+    def image_range(self) -> NormalisedImages:
+        """Images lie exactly where real ones do after normalisation."""
+        return NormalisedImages(self.fed.task.mean, self.fed.task.std)
+
     def fuse(self, t: int, students: list[Classifier], teachers: list[Classifier]) -> None:
         """Alternate between generator and students."""
         params, random = self.params, self.fed.rng("fusion", t)
-        sgds = [
-            torch.optim.SGD(student.parameters(), lr=params.student_lr, weight_decay=params.weight_decay)
-            for student in students
-        ]
+        sgds = sgd_for(students, params.student_lr * self.fed.lr_factor(t), params.weight_decay)
         game = DataFreeDistillation(self.fed, self.generator, self.synthesis, students, sgds, params.batch_norm)
         for _ in range(params.iterations):
             self._iterate(game, random, students, teachers)

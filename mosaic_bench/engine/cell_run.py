@@ -130,16 +130,7 @@ class _Loop:
         self._steps, self._done = algorithm.steps, 0
         self._numeric, self._sources = numeric_environment(how.device), sources_of(type(algorithm))
         self._status = Status(State.RUNNING, 0, self._steps)
-        self._sharing = Sharing(
-            folder,
-            bench.cell,
-            algorithm,
-            self._keeper,
-            bench.federation.ledger,
-            self._numeric,
-            how.device,
-            how.prefixes,
-        )
+        self._sharing = Sharing(folder, bench.cell, algorithm, self._keeper, self._numeric, how.device, how.prefixes)
 
     def run(self) -> State:
         """Run to the end, or to where it is told to stop, from the checkpoint, what others have done, or the start."""

@@ -17,7 +17,7 @@ dataset: {name: digits, train: 600, test: 100}
 partition: {dirichlet: {alpha: 0.5}}
 models: {arch: resnet8, width: 0.25}
 federation: {clients: 4, rounds: 10}
-local: {steps: 10, batch: 32, lr: 0.05, augment: standard}
+local: {steps: 5, batch: 32, lr: 0.05, augment: standard}
 """
 
 SERVER = {"server_epochs": 2, "generator_steps": 2, "generator_base": 16, "batch": 64}

@@ -117,7 +117,7 @@ class Sharing:
 
     def claim(self, step: int, waiting: Callable[[], None]) -> AbstractContextManager[None]:
         """Be the only one who takes or makes the state after ``step`` steps; see ``PrefixStore.claim``."""
-        told = []
+        told: list[bool] = []
 
         def wait() -> None:
             if not told:

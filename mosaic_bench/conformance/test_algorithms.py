@@ -154,6 +154,31 @@ def test_going_on_from_where_another_cell_left_a_stage_changes_no_number(
     assert all(f"taken from cell {maker.key}" in taker.log.read_text() for taker in takers.values())
 
 
+def test_another_methods_stage_comes_out_as_it_does_there(
+    algorithm: str, clients: str, data_directory: Path, tmp_path: Path
+) -> None:
+    """The owner of the first stage goes on from where this method left it with the numbers that it has alone."""
+    cell, method = short_cell(algorithm, clients), find_algorithm(algorithm)
+    first = next(iter(stages_of(cell, method, method.Params(**cell.algorithm.params))), None)
+    if first is None or first.owner is method:
+        pytest.skip("its first stage is its own")
+    owner = first.owner.name
+    alone, maker, taker = (
+        _folder(name, clients, tmp_path / "cells" / folder)
+        for name, folder in ((owner, "alone"), (algorithm, "maker"), (owner, "taker"))
+    )
+    write_plan(maker.prefixes, {folder.key: Shared("", (first.steps,)) for folder in (maker, taker)})
+    try:
+        run_until(maker, [data_directory], prefixes=10**9)
+    except Unsupported as reason:
+        pytest.skip(str(reason))
+    for folder in (alone, taker):
+        assert run_until(folder, [data_directory], prefixes=10**9) is State.DONE
+    assert f"taken from cell {maker.key}" in taker.log.read_text()
+    assert exact(taker.steps()) == exact(alone.steps())
+    assert taker.read_correct() == alone.read_correct()
+
+
 def _folder(algorithm: str, clients: str, path: Path) -> CellFolder:
     """Describe a short cell in a new folder."""
     folder = CellFolder(path)

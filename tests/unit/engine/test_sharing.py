@@ -95,6 +95,19 @@ def test_stopping_after_every_step_changes_no_number(alone: Grid, tmp_path: Path
     assert shared.numbers() == alone.numbers()[:2]
 
 
+def test_a_cell_that_goes_on_from_an_older_checkpoint_leaves_nothing_to_others(alone: Grid, tmp_path: Path) -> None:
+    shared = Grid(tmp_path / "six", SIX[:2])
+    first, second = shared.cells
+    shared.run_one(first, should_stop=lambda: True)
+    content = torch.load(first.checkpoint, weights_only=True)
+    torch.save(content | {"sources": content["sources"] | {"harness": "older"}}, first.checkpoint)
+    shared.run_one(first)
+    assert shared.fates() == {}
+    shared.run_one(second)
+    assert shared.fates() == {"made": 1}
+    assert shared.numbers() == alone.numbers()[:2]
+
+
 class Killed(BaseException):
     """Stands for the end of the process."""
 

@@ -19,6 +19,7 @@ from baselines.fedavg import FedAvg
 from mosaic_bench.api import Predictors, Stage, register
 from mosaic_bench.engine.prefixes import PrefixStore
 from mosaic_bench.engine.sharing import StageError
+from mosaic_bench.errors import UserError
 from mosaic_bench.store import State
 
 
@@ -225,7 +226,7 @@ def test_one_who_waits_can_be_told_to_stop(tmp_path: Path) -> None:
             assert second.steps() == []
 
     shared.run_one(first, progress=run_the_other)
-    assert shared.fates() == {"made": 1}
+    assert shared.fates() == {"waiting": 1, "made": 1}
 
 
 # -- what algorithms promise -------------------------------------------------------------------------------------------
@@ -279,6 +280,15 @@ def test_stages_longer_than_the_method_are_refused(tmp_path: Path) -> None:
     grid = Grid(tmp_path / "grid", [{"name": "warm", "params": {"warmup": 4}}])
     with pytest.raises(StageError, match="declares stages of 5 steps, but makes 4"):
         grid.run()
+
+
+def test_an_algorithm_that_fails_to_declare_its_stages_is_named(tmp_path: Path) -> None:
+    def stages(cls: type, params: Any, rounds: int, cohort: int) -> Sequence[Stage]:
+        return [Stage(FedAvg, "rounds", rounds // 0, keeps=("servers",))]
+
+    faulty("undecided", stages=classmethod(stages))
+    with pytest.raises(UserError, match="algorithm 'undecided': its stages: ZeroDivisionError"):
+        Grid(tmp_path / "grid", ["undecided"])
 
 
 def test_a_subclass_declares_its_own_stages() -> None:

@@ -10,7 +10,7 @@ import typer
 from mosaic_bench.cli.loading import load_jobs, missing_data
 from mosaic_bench.cli.options import RESULTS, Data, Only, Plugin, Results, Set, SuiteFile
 from mosaic_bench.cli.output import amount_of_bytes, duration, make_console, print_rows
-from mosaic_bench.store import State, Status, Store
+from mosaic_bench.store import State, Status, Store, shown_state
 
 if TYPE_CHECKING:
     from mosaic_bench.engine.costs import Cost, Forecast
@@ -59,10 +59,10 @@ def plan(
         (
             "--" if folder is None else folder.key,
             *job.coordinates.values(),
-            "no data" if state is None else state.state.value,
+            "no data" if folder is None else shown_state(folder).value,
             _SIGNS[cost.basis] + duration(cost.seconds),
         )
-        for (job, folder), state, cost in zip(entries, states, costs, strict=True)
+        for (job, folder), cost in zip(entries, costs, strict=True)
     ]
     print_rows(console, ("key", *loaded.axes, "state", "expected"), rows, right=("expected",))
     for line in [*_summary(states, costs, workers or default_workers(chosen), chosen, forecast), *missing_data(wanted)]:

@@ -35,7 +35,7 @@ def status(
 
 def counted(cells: Sequence[Progress]) -> str:
     """``3 done, 2 running; about 12 min left``."""
-    counts = Counter(cell.status.state.value for cell in cells)
+    counts = Counter(cell.state.value for cell in cells)
     left = time_left(list(cells))
     return ", ".join(f"{count} {state}" for state, count in counts.items()) + (
         "" if left is None else f"; about {duration(left)} left"
@@ -62,7 +62,7 @@ def _row(cell: Progress, running: bool) -> tuple[str, ...]:
     return (
         cell.key or "--",
         *cell.coordinates.values(),
-        status.state.value,
+        cell.state.value,
         where,
         *([left] if running else []),
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mosaic_bench.store.cell_folder import CellFolder, State, Status
+from mosaic_bench.store.sources import shown_state
 from mosaic_bench.store.store import Store
 
 _RECENT = 3  # evaluated steps that tell the present pace: steps of one cell need not be alike
@@ -21,6 +22,7 @@ class Progress:
         key: None while its data is absent.
         coordinates: grid axis -> label.
         status: as stored, with the last step that is known to be done.
+        state: the status's, or stale for a done cell whose sources have changed.
         left: seconds until it is done, as far as they can be told; 0 for cells that will not run again.
         changed: when its state was last written, in seconds since 1970; 0 when it never was.
     """
@@ -28,6 +30,7 @@ class Progress:
     key: str | None
     coordinates: Mapping[str, str]
     status: Status
+    state: State
     left: float | None
     changed: float
 
@@ -50,7 +53,7 @@ def time_left(cells: list[Progress]) -> float | None:
 def _progress(store: Store, entry: Mapping[str, Any]) -> Progress:
     expected = entry.get("expected")
     if entry["key"] is None:
-        return Progress(None, entry["coordinates"], Status(), expected, 0.0)
+        return Progress(None, entry["coordinates"], Status(), State.PLANNED, expected, 0.0)
     folder = store.cell(entry["key"])
     status = folder.status()
     if status.state is State.RUNNING:
@@ -60,7 +63,8 @@ def _progress(store: Store, entry: Mapping[str, Any]) -> Progress:
         left = None if expected is None else expected * (1 - done)
     else:
         left = 0.0
-    return Progress(entry["key"], entry["coordinates"], status, left, _modified(folder, "status.json"))
+    state = shown_state(folder) if status.state is State.DONE else status.state
+    return Progress(entry["key"], entry["coordinates"], status, state, left, _modified(folder, "status.json"))
 
 
 def _running(folder: CellFolder, status: Status, expected: float | None) -> tuple[Status, float | None]:

@@ -114,7 +114,7 @@ def test_status_tells_the_time_left_of_running_cells(tiny: Tiny, call: Call) -> 
 
 def test_the_picture_has_a_bar_per_running_cell_and_the_last_failure_on_one_line() -> None:
     def cell(key: str, seed: str, status: Status, left: float | None = None, changed: float = 0.0) -> Progress:
-        return Progress(key, {"algorithm": "fedavg", "seed": seed}, status, left, changed)
+        return Progress(key, {"algorithm": "fedavg", "seed": seed}, status, status.state, left, changed)
 
     cells = [
         cell("a", "0", Status(State.RUNNING, 5, 20), 30.0),

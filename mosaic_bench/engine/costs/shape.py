@@ -13,8 +13,8 @@ from mosaic_bench import __version__
 from mosaic_bench.api import Algorithm
 from mosaic_bench.data.catalog import CATALOG
 from mosaic_bench.engine.datasets import Datasets
-from mosaic_bench.engine.provenance import source_digest
 from mosaic_bench.engine.resolve import Job
+from mosaic_bench.store import source_digest
 
 _FREE = {"lr", "weight_decay"}  # settings of local training that cost nothing
 

@@ -13,7 +13,7 @@ from mosaic_bench.cli.output import make_console
 from mosaic_bench.cli.progress import RunProgress
 from mosaic_bench.cli.tables import write_tables
 from mosaic_bench.errors import UserError
-from mosaic_bench.store import CellFolder, State, Store
+from mosaic_bench.store import CellFolder, State, Store, reporting_a_full_disk
 from mosaic_bench.suite import RunSpec, Suite
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mosaic_bench.engine.resolve import Job
 
 Isolation = Literal["process", "none"]
+Rerun = Literal["failed", "stale", "all"]
 
 
 def run(
@@ -31,11 +32,15 @@ def run(
     only: Only = None,
     plugin: Plugin = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", "-j", min=1, help="Cells at a time; one per core.")
+        int | None, typer.Option("--workers", "-j", min=1, help="Cells at a time; one per core, or per GPU.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, or cuda:N.")] = "auto",
+    devices: Annotated[str, typer.Option(help="auto (every GPU, else the CPU), cpu, or cuda:0,cuda:1.")] = "auto",
+    per_device: Annotated[int | None, typer.Option(min=1, help="Cells that share a device.")] = None,
     isolation: Annotated[
         Isolation | None, typer.Option(help="One process per cell, or none; the suite's choice.")
+    ] = None,
+    rerun: Annotated[
+        Rerun | None, typer.Option(help="Start cells again from their first step: failed or stale ones, or all.")
     ] = None,
 ) -> None:
     """Run a suite: cells that are done are not repeated, cut ones go on where they were cut."""
@@ -47,25 +52,23 @@ def run(
     store.check_writable()
     options = [part for text in set_ or () for part in ("--set", text)]
     options += [part for file in plugin or () for part in ("--plugin", str(file))]
-    wanted = _describe(store, suite, options, loaded, jobs, datasets)
+    with reporting_a_full_disk(store.path):
+        wanted = _describe(store, suite, options, loaded, jobs, datasets)
 
     from mosaic_bench.engine.dispatch import Dispatcher
-    from mosaic_bench.engine.slots import choose_device, default_workers
+    from mosaic_bench.engine.rerun import forget
+    from mosaic_bench.engine.slots import Slots, choose_devices
 
     console = make_console()
+    slots = Slots(choose_devices(devices), workers, per_device, loaded.run.threads)
+    if rerun is not None:
+        forget(wanted, rerun)
     waiting = [folder for folder in wanted if not folder.status().state.finished]
     console.print(f"{loaded.title}: {len(wanted)} cells, {len(wanted) - len(waiting)} done already")
     titles = {folder.key: _title(wanted[folder], loaded) for folder in waiting}
     with RunProgress(console, titles, loaded.report.headline.metric) as progress:
-        chosen = choose_device(device)
-        dispatcher = Dispatcher(
-            datasets.directories,
-            chosen,
-            workers or default_workers(chosen),
-            _with(loaded.run, isolation),
-            progress,
-            plugin or (),
-        )
+        spec = _with(loaded.run, isolation)
+        dispatcher = Dispatcher(datasets.directories, slots, spec, progress, plugin or ())
         dispatcher.dispatch(waiting)
     write_tables(store, console)
     raise typer.Exit(_exit_code(list(wanted), dispatcher.interrupted))

@@ -19,7 +19,7 @@ from torch import Tensor
 from mosaic_bench.api import Algorithm, Predictor
 from mosaic_bench.data import Partition, audit, client_test_split, open_dataset
 from mosaic_bench.data.device import Augmentation, DeviceImages
-from mosaic_bench.engine.checkpoint import load_checkpoint, save_checkpoint
+from mosaic_bench.engine.checkpoint import load_checkpoint, pack_checkpoint
 from mosaic_bench.engine.evaluate import Score, evaluate, local_accuracy
 from mosaic_bench.engine.provenance import numeric_environment, provenance
 from mosaic_bench.engine.resolve import open_cell_data, parse_components
@@ -33,7 +33,7 @@ from mosaic_bench.suite import Cell
 
 
 class Diverged(Exception):  # noqa: N818 - named after what it reports
-    """A loss or an evaluation stopped being a finite number."""
+    """A loss, an evaluation or a weight stopped being a finite number."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ def run_cell(folder: CellFolder, how: CellRun) -> State:
 
     Raises:
         Unsupported: the algorithm can't run in this cell.
-        Diverged: a loss is no longer finite.
+        Diverged: a loss, an evaluation or a weight is no longer finite.
+        ClaimLost: another process took the cell over.
     """
     description = folder.description()
     cell = Cell.model_validate(description["cell"])
@@ -134,14 +135,17 @@ class _Loop:
             due = last or (t + 1) % self._bench.cell.evaluate.every == 0
             metrics = self._evaluate(t + 1, loss, last) if due else {}
             stop = self._how.should_stop() and not last
-            if stop or (not last and (t + 1) % self._how.checkpoint_every == 0):
+            save = stop or (not last and (t + 1) % self._how.checkpoint_every == 0)
+            if due or save:
+                self._check_weights(t + 1)
+            if save:
                 self._save(t + 1)
             self._how.progress(t + 1, self._steps, metrics)
             if stop:
                 self._set(state=State.INTERRUPTED, step=t + 1, message="told to stop; run the suite again to go on")
                 return State.INTERRUPTED
         self._set(state=State.DONE, step=self._steps)
-        self._folder.checkpoint.unlink(missing_ok=True)
+        self._folder.drop_checkpoints()
         return State.DONE
 
     def _step(self, t: int) -> float | None:
@@ -153,6 +157,11 @@ class _Loop:
         if loss is not None and not math.isfinite(loss):
             raise Diverged(f"the training loss became {loss} in step {t + 1} of {self._steps}")
         return loss
+
+    def _check_weights(self, step: int) -> None:
+        wrong = self._keeper.not_finite()
+        if wrong is not None:
+            raise Diverged(f"{wrong} is no longer finite after step {step} of {self._steps}")
 
     def _evaluate(self, step: int, loss: float | None, last: bool) -> dict[str, float]:
         start = time.perf_counter()
@@ -177,7 +186,7 @@ class _Loop:
         ledger = self._bench.federation.ledger
         times = ledger.times() | {
             "evaluate_seconds": time.perf_counter() - start,
-            "peak_bytes": _peak_bytes(self._how.device),
+            "peak_bytes": peak_bytes(self._how.device),
         }
         self._folder.append_step({"step": step, "metrics": metrics, "ledger": ledger.counts(), "time": times})
         return metrics
@@ -197,19 +206,31 @@ class _Loop:
             "ledger": self._bench.federation.ledger.state(),
             "numeric": self._numeric,
         }
-        save_checkpoint(self._folder.checkpoint, content)
+        self._folder.write_checkpoint(pack_checkpoint(content))
         self._set(step=step)
 
     def _resume(self) -> int:
-        """Restore the checkpoint, if one was written in this numeric environment; return the steps already done."""
-        content = load_checkpoint(self._folder.checkpoint, self._how.device)
-        if content is None or content["numeric"] != self._numeric:
+        """Restore a checkpoint, if one fits; return the steps already done."""
+        content = self._load()
+        if content is None:
             self._folder.keep_steps_until(0)
             return 0
         self._keeper.restore(content["state"])
         self._bench.federation.ledger.restore(content["ledger"])
         self._folder.keep_steps_until(content["step"])
         return int(content["step"])
+
+    def _load(self) -> dict[str, Any] | None:
+        """The newest whole checkpoint; None if another numeric environment wrote it, or lines before it are lost."""
+        content = load_checkpoint(self._folder.checkpoint, self._how.device)
+        if content is None and self._folder.previous_checkpoint.exists():
+            self._folder.fall_back()
+            content = load_checkpoint(self._folder.checkpoint, self._how.device)
+        if content is None or content["numeric"] != self._numeric:
+            return None
+        step, every = content["step"], self._bench.cell.evaluate.every
+        evaluated = [record["step"] for record in self._folder.steps() if record["step"] <= step]
+        return content if evaluated == list(range(every, step + 1, every)) else None
 
     def _set(self, **changes: Any) -> None:
         self._status = replace(self._status, **changes)
@@ -234,7 +255,7 @@ def _local_means(scores: Mapping[str, Score], name: str, parts: Sequence[Tensor]
     return metrics | {f"acc/{name}@local": fmean(accuracies.values())}
 
 
-def _peak_bytes(device: torch.device) -> int:
+def peak_bytes(device: torch.device) -> int:
     """Largest memory so far: of the device on a GPU, of the process elsewhere."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)

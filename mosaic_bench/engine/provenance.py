@@ -38,11 +38,16 @@ def provenance(device: torch.device, algorithm: type[Algorithm], command: list[s
         "versions": {name: version(name) for name in ("mosaic-bench", "torch", "numpy")}
         | {"python": platform.python_version()},
         "machine": {"system": platform.platform(), "processor": _processor(), "cuda": torch.version.cuda},
-        "sources": {
-            "algorithm": source_digest([Path(inspect.getfile(algorithm))]),
-            "harness": source_digest(sorted([*_PACKAGE.glob("fed/*.py"), *_PACKAGE.glob("engine/*.py")])),
-        },
+        "sources": sources_of(algorithm),
         "command": command,
+    }
+
+
+def sources_of(algorithm: type[Algorithm]) -> dict[str, Any]:
+    """Return digests of the algorithm's file and of the harness."""
+    return {
+        "algorithm": source_digest([Path(inspect.getfile(algorithm))]),
+        "harness": source_digest(sorted([*_PACKAGE.glob("fed/*.py"), *_PACKAGE.glob("engine/*.py")])),
     }
 
 

@@ -237,12 +237,17 @@ class RunSpec(Section):
         checkpoint_every: steps between checkpoints.
         threads: torch threads of a cell on a CPU. Part of the numeric environment: it changes the last bits.
         isolation: one child process per cell, or none (in-process, for suites of second-long cells).
+        retries: how often a cell that ran out of memory is tried again, alone on its device.
+        claim_expiry: seconds without a sign of life after which a cell held by another machine is taken over. Longer
+            than a network file system may answer from its cache (60 s for NFS, as it comes).
     """
 
     timeout: Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_seconds)] = None
     checkpoint_every: int = Field(10, ge=1)
     threads: int = Field(1, ge=1)
     isolation: Literal["process", "none"] = "process"
+    retries: int = Field(1, ge=0)
+    claim_expiry: Annotated[Annotated[float, Field(ge=5)], BeforeValidator(_seconds)] = 90
 
 
 class HeadlineSpec(Section):

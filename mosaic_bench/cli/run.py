@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,10 +20,12 @@ from mosaic_bench.suite import RunSpec, Suite
 
 if TYPE_CHECKING:
     from mosaic_bench.engine.datasets import Datasets
+    from mosaic_bench.engine.dispatch import Dispatcher
     from mosaic_bench.engine.resolve import Job
 
 Isolation = Literal["process", "none"]
 Rerun = Literal["failed", "stale", "all"]
+Backend = Literal["local", "dask"]
 
 
 def run(
@@ -39,6 +43,11 @@ def run(
     isolation: Annotated[
         Isolation | None, typer.Option(help="One process per cell, or none; the suite's choice.")
     ] = None,
+    backend: Annotated[Backend, typer.Option(help="This machine, or the workers of a Dask cluster.")] = "local",
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Address of a Dask scheduler, such as tcp://HOST:8786; one is started if not given."),
+    ] = None,
     rerun: Annotated[
         Rerun | None, typer.Option(help="Start cells again from their first step: failed or stale ones, or all.")
     ] = None,
@@ -55,23 +64,43 @@ def run(
     with reporting_a_full_disk(store.path):
         wanted = _describe(store, suite, options, loaded, jobs, datasets)
 
-    from mosaic_bench.engine.dispatch import Dispatcher
     from mosaic_bench.engine.rerun import forget
-    from mosaic_bench.engine.slots import Slots, choose_devices
 
-    console = make_console()
-    slots = Slots(choose_devices(devices), workers, per_device, loaded.run.threads)
+    console, spec = make_console(), _with(loaded.run, isolation)
+    make_dispatcher = _on(backend, scheduler, devices, workers, per_device, spec.threads)
     if rerun is not None:
         forget(wanted, rerun)
     waiting = [folder for folder in wanted if not folder.status().state.finished]
     console.print(f"{loaded.title}: {len(wanted)} cells, {len(wanted) - len(waiting)} done already")
     titles = {folder.key: _title(wanted[folder], loaded) for folder in waiting}
     with RunProgress(console, titles, loaded.report.headline.metric) as progress:
-        spec = _with(loaded.run, isolation)
-        dispatcher = Dispatcher(datasets.directories, slots, spec, progress, plugin or ())
+        dispatcher = make_dispatcher(datasets.directories, spec, progress, plugin or ())
         dispatcher.dispatch(waiting)
     write_tables(store, console)
     raise typer.Exit(_exit_code(list(wanted), dispatcher.interrupted))
+
+
+def _on(
+    backend: Backend,
+    scheduler: str | None,
+    devices: str,
+    workers: int | None,
+    per_device: int | None,
+    threads: int,
+) -> Callable[..., Dispatcher]:
+    """Return what makes the dispatcher that the options ask for."""
+    from mosaic_bench.engine.slots import Slots, choose_devices, cores
+
+    if backend == "dask":
+        from mosaic_bench.engine.cluster import ClusterDispatcher
+
+        count = workers or max(1, cores() // threads)
+        return partial(ClusterDispatcher, devices=devices, scheduler=scheduler, workers=count)
+    if scheduler is not None:
+        raise UserError("--scheduler is for --backend dask; add it")
+    from mosaic_bench.engine.local import LocalDispatcher
+
+    return partial(LocalDispatcher, slots=Slots(choose_devices(devices), workers, per_device, threads))
 
 
 def _describe(

@@ -1,26 +1,19 @@
-"""Many cells over a few slots: joblib hands them out, each runs in a child process or, on request, in this one."""
+"""Many cells, each once: here or wherever another run has it, until every one is accounted for."""
 
 from __future__ import annotations
 
 import signal
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
-import joblib
-import torch
-
-from mosaic_bench.engine.attempt import Attempt
-from mosaic_bench.engine.cell_run import CellRun
 from mosaic_bench.engine.child import ChildTask
-from mosaic_bench.engine.execute import execute
-from mosaic_bench.engine.slots import Slots
 from mosaic_bench.store import CellFolder, DiskFull, State, Watch
 from mosaic_bench.suite import RunSpec
 
@@ -45,26 +38,23 @@ class Listener(Protocol):
 
 
 @dataclass
-class Dispatcher:
-    """Runs cells.
+class Dispatcher(ABC):
+    """Runs cells; a subclass says on what.
 
     Attributes:
         directories: where data sets are looked for.
-        slots: where cells run.
         run: the suite's way of running cells.
         listener: told of every event.
         plugins: files to import in every child.
     """
 
     directories: Sequence[Path]
-    slots: Slots
     run: RunSpec
     listener: Listener
     plugins: Sequence[Path] = ()
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _attempts: set[Attempt] = field(default_factory=set)
-    _before: dict[str, object] = field(default_factory=dict)
-    _full: DiskFull | None = None
+    _stop: threading.Event = field(default_factory=threading.Event, init=False)
+    _before: dict[str, object] = field(default_factory=dict, init=False)
+    _full: DiskFull | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._watch = Watch(self.run.claim_expiry)
@@ -94,28 +84,17 @@ class Dispatcher:
         """True once a signal, or a full disk, asked to stop."""
         return self._stop.is_set()
 
+    @abstractmethod
     def _pass(self, folders: Sequence[CellFolder]) -> Iterable[tuple[str, State]]:
         """Give each cell its turn; ``RUNNING`` means that another run has it, or that it had none."""
-        workers = 1 if self.run.isolation == "none" else self.slots.count
-        turns = (joblib.delayed(self._turn)(folder) for folder in folders)
-        parallel = joblib.Parallel(n_jobs=workers, backend="threading", return_as="generator_unordered")
-        yield from parallel(turns)
 
-    def _turn(self, folder: CellFolder) -> tuple[str, State]:
-        if self._stop.is_set():
-            return folder.key, State.RUNNING
-        state = self._seen_to(folder)
-        if state is State.RUNNING:
-            return folder.key, state
-        try:
-            if state is None:
-                self.listener.started(folder.key)
-                state = self._execute(folder)
-        except DiskFull as full:
-            self._full, state = full, State.INTERRUPTED
-            self._ask_to_stop()
-        self.listener.finished(folder.key, state)
-        return folder.key, state
+    @abstractmethod
+    def _ask_to_stop(self) -> None:
+        """Let running cells finish their step and save."""
+
+    @abstractmethod
+    def _kill(self) -> None:
+        """End running cells at once."""
 
     def _seen_to(self, folder: CellFolder) -> State | None:
         """How another run left the cell since this one began; ``RUNNING`` while it has it; None when it is ours."""
@@ -142,39 +121,6 @@ class Dispatcher:
     def _let_go(self, left: Sequence[CellFolder]) -> list[CellFolder]:
         return [folder for folder in left if self._watch.holder(folder.path) is None]
 
-    def _execute(self, folder: CellFolder) -> State:
-        if self.run.isolation == "none":
-            return self._in_process(folder)
-        with self.slots.share() as device:
-            state = self._in_child(folder, device)
-        for _ in range(self.run.retries):
-            if state is State.OOM and not self._stop.is_set():
-                with self.slots.whole() as device:
-                    state = self._in_child(folder, device)
-        return state
-
-    def _in_process(self, folder: CellFolder) -> State:
-        torch.set_num_threads(self.run.threads)
-        with self.slots.share() as device:
-            how = CellRun(
-                self.directories,
-                torch.device(device),
-                self.run.checkpoint_every,
-                partial(self.listener.stepped, folder.key),
-                self._stop.is_set,
-            )
-            return execute(folder.path, how, self._watch.expired)
-
-    def _in_child(self, folder: CellFolder, device: str) -> State:
-        attempt = Attempt(self._task(folder, device), self.run.timeout, partial(self.listener.stepped, folder.key))
-        self._attempts.add(attempt)
-        if self._stop.is_set():  # the signal came between the check and the start
-            attempt.stop()
-        try:
-            return attempt.run()
-        finally:
-            self._attempts.discard(attempt)
-
     def _task(self, folder: CellFolder, device: str) -> ChildTask:
         return ChildTask(
             folder.path,
@@ -186,21 +132,20 @@ class Dispatcher:
             frozenset(self._watch.expired),
         )
 
-    def _ask_to_stop(self) -> None:
+    def _fill(self, full: DiskFull) -> None:
+        """Nothing more can be written: stop everything."""
+        self._full = full
         self._stop.set()
-        for attempt in list(self._attempts):
-            attempt.stop()
+        self._ask_to_stop()
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
         """First Ctrl-C or SIGTERM: cells finish their step and save. Second: they are killed."""
 
         def handle(number: int, frame: FrameType | None) -> None:
-            if not self._stop.is_set():
-                self._ask_to_stop()
-                return
-            for attempt in list(self._attempts):
-                attempt.kill()
+            again = self._stop.is_set()
+            self._stop.set()
+            self._kill() if again else self._ask_to_stop()
 
         if threading.current_thread() is not threading.main_thread():
             yield

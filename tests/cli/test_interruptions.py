@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from runs import COMMAND, environment, mosaic, numbers, states
+from runs import COMMAND, environment, mosaic, numbers, processes_with, states
 
 SUITE = """
 suite: cut
@@ -52,19 +52,6 @@ def _wait_for_checkpoint(results: Path) -> None:
         time.sleep(0.01)
 
 
-def _processes_of(results: Path) -> list[int]:
-    """Processes of a run on these results, children included: they inherit its environment."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            variables = entry.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if f"STARTED_FOR={results}".encode() in variables:
-            found.append(int(entry.parent.name))
-    return found
-
-
 def test_one_and_two_workers_give_identical_numbers(suite: Path, uninterrupted: Path, tmp_path: Path) -> None:
     done = mosaic("run", suite, "--results", tmp_path, "--workers", 2)
     assert done.returncode == 0, done.stderr
@@ -87,13 +74,13 @@ def test_a_killed_run_leaves_no_child_and_goes_on_where_it_was_cut(
 ) -> None:
     parent = _start(suite, tmp_path)
     _wait_for_checkpoint(tmp_path)
-    assert len(_processes_of(tmp_path)) > 2
+    assert len(processes_with(str(tmp_path))) > 2
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     deadline = time.monotonic() + 5
-    while _processes_of(tmp_path) and time.monotonic() < deadline:
+    while processes_with(str(tmp_path)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert _processes_of(tmp_path) == []
+    assert processes_with(str(tmp_path)) == []
 
     before = {key for key, state in states(tmp_path).items() if state == "done"}
     stamps = {key: (tmp_path / "cut/cells" / key / "steps.jsonl").stat().st_mtime_ns for key in before}

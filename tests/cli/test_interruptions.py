@@ -1,11 +1,13 @@
 """Nothing is lost and nothing is done twice, however a run ends; workers and interruptions change no number."""
 
+import os
 import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from calls import Call
 from runs import COMMAND, environment, mosaic, numbers, processes_with, states
 
 SUITE = """
@@ -106,35 +108,24 @@ def test_the_first_signal_finishes_the_step_saves_and_exits_130(
     assert numbers(tmp_path) == {key: whole[key] for key in numbers(tmp_path)}
 
 
-def test_two_runs_at_once_do_each_cell_once(suite: Path, uninterrupted: Path, tmp_path: Path) -> None:
-    first, second = (_start(suite, tmp_path, "--workers", "1") for _ in range(2))
-    codes = [first.wait(timeout=300), second.wait(timeout=300)]
-    assert all(code in (0, 1) for code in codes)  # a run that leaves cells to the other one says so with 1
-    assert mosaic("run", suite, "--results", tmp_path).returncode == 0
-    assert numbers(tmp_path) == numbers(uninterrupted)
-
-
-def test_a_cell_that_takes_too_long_is_stopped_and_the_others_finish(suite: Path, tmp_path: Path) -> None:
-    slow = tmp_path / "slow.py"
-    slow.write_text(
-        "import time\n"
-        "from mosaic_bench.api import Algorithm, register\n\n\n"
-        "@register('sleeper', paper='none')\n"
-        "class Sleeper(Algorithm):\n"
-        "    def setup(self):\n"
-        "        self.server = self.fed.model()\n\n"
-        "    def step(self, t):\n"
-        "        time.sleep(600)\n"
-    )
-    late = tmp_path / "late.yaml"
-    late.write_text(
-        SUITE.replace(
-            "- {name: dense, params: {server_epochs: 6, generator_steps: 4, generator_base: 8, batch: 32}}", "- sleeper"
-        )
-        .replace("seed: [0, 1]", "seed: [0]")
-        .replace("run: {", "run: {timeout: 15s, ")
-    )
-    done = mosaic("run", late, "--results", tmp_path / "results", "--plugin", slow)
-    assert done.returncode == 1, done.stderr
-    assert sorted(states(tmp_path / "results").values()) == ["done", "timeout"]
-    assert "run.timeout" in done.stdout
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+def test_a_run_that_was_suspended_wakes_up_to_find_its_cell_done_by_another(
+    suite: Path, uninterrupted: Path, tmp_path: Path, call: Call
+) -> None:
+    options = ["--only", "algorithm=fedavg", "--set", "run.claim_expiry=5s"]
+    sleeper = _start(suite, tmp_path, "--workers", "1", *options)
+    _wait_for_checkpoint(tmp_path)
+    for process in processes_with(str(tmp_path)):
+        os.kill(process, signal.SIGSTOP)
+    [held] = [path.parents[1].name for path in tmp_path.glob("*/cells/*/claim/*")]
+    ended = call("run", suite, "--results", tmp_path, "--isolation", "none", *options)
+    written = {path: path.read_bytes() for path in tmp_path.glob("*/cells/*/*")}
+    for process in processes_with(str(tmp_path)):
+        os.kill(process, signal.SIGCONT)
+    assert sleeper.wait(timeout=60) == 0
+    assert ended.code == 0, ended.out
+    assert [line.split()[-2] for line in ended.out.splitlines() if f"{held} elsewhere" in line] == ["process"]
+    assert {path: path.read_bytes() for path in tmp_path.glob("*/cells/*/*")} == written
+    whole = numbers(uninterrupted)
+    assert numbers(tmp_path) == {key: whole[key] for key in numbers(tmp_path)}
+    assert len(numbers(tmp_path)) == 2

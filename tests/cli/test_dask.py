@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from calls import Call
-from runs import environment, mosaic, numbers, processes_with, states
+from runs import COMMAND, environment, numbers, processes_with, states
 
 from mosaic_bench.store import Claim
 
@@ -66,8 +66,7 @@ def test_a_killed_worker_costs_no_cell_and_changes_no_number(
     suite: Path, tmp_path: Path, cluster: dict[str, subprocess.Popen[bytes]], call: Call
 ) -> None:
     results = tmp_path / "results"
-    command = [sys.executable, "-m", "mosaic_bench", "run", str(suite), "--results", str(results)]
-    command += ["--backend", "dask", "--scheduler", address(tmp_path)]
+    command = [*COMMAND, "run", suite, "--results", results, "--backend", "dask", "--scheduler", address(tmp_path)]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment())
 
     cut = cell_of(f"{tmp_path}/--no-nanny", results)
@@ -98,10 +97,23 @@ def cell_of(mark: str, results: Path) -> str:
     raise AssertionError("the worker runs nothing")
 
 
-def test_without_an_address_the_workers_are_started_for_the_run(suite: Path, tmp_path: Path) -> None:
-    done = mosaic("run", suite, "--results", tmp_path, "--backend", "dask", "--workers", 2, "--only", "seed=0")
-    assert done.returncode == 0, done.stderr
-    assert list(states(tmp_path).values()) == ["done"]
+def test_without_an_address_workers_are_started_for_the_run_and_heed_its_first_signal(
+    suite: Path, tmp_path: Path, call: Call
+) -> None:
+    options = ["--results", str(tmp_path / "r"), "--only", "seed=0", "--set", "federation.rounds=40"]
+    command = [*COMMAND, "run", str(suite), *options, "--backend", "dask", "--workers", "1"]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment())
+    deadline = time.monotonic() + 180
+    while not list(tmp_path.glob("r/*/cells/*/checkpoint")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    run.send_signal(signal.SIGINT)
+    out, _ = run.communicate(timeout=120)
+    assert run.returncode == 130, out
+    assert list(states(tmp_path / "r").values()) == ["interrupted"]
+    assert [path.name for path in tmp_path.glob("r/*/.*")] == []
+    assert call("run", suite, *options, "--isolation", "none").code == 0
+    assert [len(steps) for steps in numbers(tmp_path / "r").values()] == [40]
 
 
 def test_a_scheduler_that_does_not_answer_is_bad_input(suite: Path, tmp_path: Path, call: Call) -> None:

@@ -22,12 +22,11 @@ class Attempt:
 
     Args:
         task: the cell, and how to run it.
-        timeout: seconds it may take; None for no limit.
         stepped: told of every step.
     """
 
-    def __init__(self, task: ChildTask, timeout: float | None, stepped: Stepped) -> None:
-        self._task, self._timeout, self._stepped = task, timeout, stepped
+    def __init__(self, task: ChildTask, stepped: Stepped) -> None:
+        self._task, self._timeout, self._stepped = task, task.run.timeout, stepped
         self._child = Child(task)
         self._step, self._since = "before its first step's end", time.monotonic()
         self._timed_out, self._stopped = threading.Event(), threading.Event()

@@ -18,7 +18,10 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mosaic_bench.suite import RunSpec
 
 _CONTEXT: ForkServerContext | SpawnContext = (
     multiprocessing.get_context("forkserver") if hasattr(os, "fork") else multiprocessing.get_context("spawn")
@@ -34,8 +37,7 @@ class ChildTask:
         cell: the cell's folder.
         directories: where data sets are looked for.
         device: a torch device string.
-        checkpoint_every: steps between checkpoints.
-        threads: torch threads on a CPU.
+        run: the suite's way of running cells.
         plugins: files that register algorithms.
         expired: owners whose claim on the cell counts for nothing any more.
         stop_file: a file whose appearance asks the cell to stop, where no signal reaches it.
@@ -44,8 +46,7 @@ class ChildTask:
     cell: Path
     directories: Sequence[Path]
     device: str
-    checkpoint_every: int
-    threads: int
+    run: RunSpec
     plugins: Sequence[Path]
     expired: frozenset[str] = frozenset()
     stop_file: Path | None = None
@@ -117,9 +118,9 @@ def _work(task: ChildTask, events: Connection) -> None:
     def progress(step: int, steps: int, metrics: dict[str, float]) -> None:
         events.send({"step": step, "steps": steps, "metrics": metrics})
 
-    torch.set_num_threads(task.threads)
+    torch.set_num_threads(task.run.threads)
     load_plugins(task.plugins)
-    how = CellRun(task.directories, torch.device(task.device), task.checkpoint_every, progress, should_stop)
+    how = CellRun(task.directories, torch.device(task.device), task.run.checkpoint_every, progress, should_stop)
     try:
         events.send({"state": execute(task.cell, how, task.expired).value})
     except DiskFull as full:

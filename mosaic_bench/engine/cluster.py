@@ -56,7 +56,7 @@ class ClusterDispatcher(Dispatcher):
             if state is not None:
                 yield self._ended(folder.key, state)
         ours = [folder for folder, state in seen.items() if state is None]
-        tasks = [joblib.delayed(serve)(self._remote(folder), self.run.timeout, self.run.retries) for folder in ours]
+        tasks = [joblib.delayed(serve)(self._remote(folder)) for folder in ours]
         self._wait_for_workers()
         with self._following(ours) as reported, joblib.parallel_config("dask", client=self._client):
             try:
@@ -121,7 +121,7 @@ class ClusterDispatcher(Dispatcher):
         raise KeyboardInterrupt  # leaves; workers that live on finish their steps
 
 
-def serve(task: ChildTask, timeout: float | None, retries: int) -> State:
+def serve(task: ChildTask) -> State:
     """Run one cell on a worker, in a child of the worker's process.
 
     Raises:
@@ -132,9 +132,9 @@ def serve(task: ChildTask, timeout: float | None, retries: int) -> State:
     multiprocessing.current_process().daemon = False  # a worker's nanny makes it one, which may have no children
     task = replace(task, device=choose_devices(task.device)[0])
     state = State.OOM
-    for _ in range(1 + retries):
+    for _ in range(1 + task.run.retries):
         if state is State.OOM:
-            state = Attempt(task, timeout, lambda step, steps, metrics: None).run()
+            state = Attempt(task, lambda step, steps, metrics: None).run()
     return state
 
 

@@ -122,15 +122,8 @@ class Dispatcher(ABC):
         return [folder for folder in left if self._watch.holder(folder.path) is None]
 
     def _task(self, folder: CellFolder, device: str) -> ChildTask:
-        return ChildTask(
-            folder.path,
-            self.directories,
-            device,
-            self.run.checkpoint_every,
-            self.run.threads,
-            self.plugins,
-            frozenset(self._watch.expired),
-        )
+        expired = frozenset(self._watch.expired)
+        return ChildTask(folder.path, self.directories, device, self.run, self.plugins, expired)
 
     def _fill(self, full: DiskFull) -> None:
         """Nothing more can be written: stop everything."""

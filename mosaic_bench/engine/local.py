@@ -70,7 +70,7 @@ class LocalDispatcher(Dispatcher):
         return state
 
     def _in_child(self, folder: CellFolder, device: str) -> State:
-        attempt = Attempt(self._task(folder, device), self.run.timeout, partial(self.listener.stepped, folder.key))
+        attempt = Attempt(self._task(folder, device), partial(self.listener.stepped, folder.key))
         self._attempts.add(attempt)
         if self._stop.is_set():  # the signal came between the check and the start
             attempt.stop()

@@ -138,7 +138,7 @@ def by_algorithm(results: Path) -> dict[str, CellFolder]:
 def faulty(folder: Path) -> tuple[Path, Path, subprocess.CompletedProcess[str]]:
     """One run of a suite in which almost everything goes wrong."""
     names = "hangs, raises, weights, allocates, killed-once, killed, fedavg"
-    suite = suite_of(folder, "faulty", names, timeout="30s")
+    suite = suite_of(folder, "faulty", names, timeout="20s")
     results = folder / "results"
     return suite, results, mosaic("run", suite, "--results", results, "--plugin", folder / "odd.py", "-j", 2)
 
@@ -152,7 +152,7 @@ def faulty(folder: Path) -> tuple[Path, Path, subprocess.CompletedProcess[str]]:
         ("allocates", "oom", "out of memory; 0."),
         ("killed", "oom", "killed by the system, as when memory is short; 0."),
         ("killed-once", "done", ""),
-        ("hangs", "timeout", "took longer than run.timeout, 30 s; it was after step 1 of 3, since "),
+        ("hangs", "timeout", "took longer than run.timeout, 20 s; it was after step 1 of 3, since "),
     ],
 )
 def test_each_fault_costs_its_own_cell_and_says_what_happened(

@@ -79,7 +79,7 @@ def test_a_killed_run_leaves_no_child_and_goes_on_where_it_was_cut(
     assert len(processes_with(str(tmp_path))) > 2
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while processes_with(str(tmp_path)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert processes_with(str(tmp_path)) == []

@@ -48,13 +48,13 @@ def _compute() -> Iterator[Finding]:
     import torch
 
     from mosaic_bench.engine.machine import bf16_speedup, devices
-    from mosaic_bench.engine.slots import choose_device, default_workers
+    from mosaic_bench.engine.slots import choose_devices, cores
 
     for device in devices() or ["none"]:
         yield "GPU", device, ""
-    workers = default_workers("cpu")
+    workers = cores()
     yield "CPU", f"{torch.backends.cpu.get_cpu_capability()}, {workers} cores: {workers} cells at a time", ""
-    chosen = choose_device("auto")
+    chosen = choose_devices("auto")[0]
     times = bf16_speedup(torch.device(chosen))
     advice = "local.precision: bf16 pays" if times > _PAYS else "keep local.precision: fp32" if times < _HURTS else ""
     yield f"bf16 on {chosen}", f"{times:.2g} times as fast as fp32", advice

@@ -13,5 +13,6 @@ Data = Annotated[list[Path] | None, typer.Option("--data", help="Folder to look 
 Set = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, such as local.lr=0.02. Repeatable.")]
 Only = Annotated[list[str] | None, typer.Option("--only", help="AXIS=VALUE[,...], such as algorithm=fedavg,seed=0.")]
 Plugin = Annotated[list[Path] | None, typer.Option("--plugin", help="Python file that registers an algorithm.")]
+Devices = Annotated[str, typer.Option("--devices", help="auto (every GPU, else the CPU), cpu, or cuda:0,cuda:1.")]
 
 RESULTS = Path("results")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mosaic_bench.cli.loading import load_jobs, missing_data
-from mosaic_bench.cli.options import RESULTS, Data, Only, Plugin, Results, Set, SuiteFile
+from mosaic_bench.cli.options import RESULTS, Data, Devices, Only, Plugin, Results, Set, SuiteFile
 from mosaic_bench.cli.output import amount_of_bytes, duration, make_console, print_rows
 from mosaic_bench.store import State, Status, Store, shown_state
 
@@ -29,7 +29,7 @@ def plan(
     workers: Annotated[
         int | None, typer.Option("--workers", "-j", min=1, help="Cells at a time; one per core.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, or cuda:N.")] = "auto",
+    devices: Devices = "auto",
     calibrate: Annotated[
         bool | None,
         typer.Option(
@@ -43,10 +43,11 @@ def plan(
     loaded, jobs, datasets = load_jobs(suite, data, set_, only, plugin)
 
     from mosaic_bench.engine.costs import Forecast
-    from mosaic_bench.engine.slots import choose_device, default_workers
+    from mosaic_bench.engine.slots import Slots, choose_devices
 
     wanted = [job for job in jobs if job.wanted]
-    store, chosen = Store(results / loaded.name), choose_device(device)
+    store, found = Store(results / loaded.name), choose_devices(devices)
+    chosen, at_a_time = found[0], Slots(found, workers, None, loaded.run.threads).count
     entries = [(job, None if job.missing else store.cell(job.key(datasets))) for job in wanted]
     states = [None if folder is None else folder.status() for _, folder in entries]
     console = make_console()
@@ -65,7 +66,7 @@ def plan(
         for (job, folder), cost in zip(entries, costs, strict=True)
     ]
     print_rows(console, ("key", *loaded.axes, "state", "expected"), rows, right=("expected",))
-    for line in [*_summary(states, costs, workers or default_workers(chosen), chosen, forecast), *missing_data(wanted)]:
+    for line in [*_summary(states, costs, at_a_time, chosen, forecast), *missing_data(wanted)]:
         console.print(line)
 
 

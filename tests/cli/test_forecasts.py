@@ -20,7 +20,7 @@ from runs import COMMAND
 from mosaic_bench.api import ALGORITHMS
 from mosaic_bench.cli.output import amount_of_bytes, duration
 from mosaic_bench.cli.watch import picture
-from mosaic_bench.store import State, Status, Store
+from mosaic_bench.store import Claim, State, Status, Store
 from mosaic_bench.store.progress import Progress
 
 Tiny = tuple[Path, Path, str]
@@ -100,6 +100,7 @@ def test_status_tells_the_time_left_of_running_cells(tiny: Tiny, call: Call) -> 
     line["time"] |= {"client_seconds": 300.0, "server_seconds": 0.0, "evaluate_seconds": 0.0}
     try:
         cell.set_status(Status(State.RUNNING, 0, 5))
+        claim = Claim.take(cell.path)
         (cell.path / "steps.jsonl").write_text(json.dumps(line) + "\n")
         out = call("status", tiny[0], "--results", tiny[1]).out
         row = next(text for text in out.splitlines() if cell.key in text)
@@ -108,6 +109,8 @@ def test_status_tells_the_time_left_of_running_cells(tiny: Tiny, call: Call) -> 
         watched = call("status", tiny[0], "--results", tiny[1], "--watch").out  # no terminal: one look
         assert "1/5  20 min left" in watched
     finally:
+        if claim:
+            claim.release()
         cell.set_status(before)
         (cell.path / "steps.jsonl").write_text(lines)
 
@@ -139,6 +142,7 @@ def test_watching_in_a_terminal_ends_when_nothing_is_left(tiny: Tiny) -> None:
     cell = next(Store(tiny[1] / "tiny").cells())
     before = cell.status()
     cell.set_status(Status(State.RUNNING, 2, 5))
+    claim = Claim.take(cell.path)
     ours, theirs = pty.openpty()
     command = [*COMMAND, "status", str(tiny[0]), "--results", str(tiny[1]), "--watch"]
     watching = subprocess.Popen(command, stdout=theirs, env=os.environ | {"TERM": "xterm"})
@@ -152,6 +156,8 @@ def test_watching_in_a_terminal_ends_when_nothing_is_left(tiny: Tiny) -> None:
         watching.kill()
         watching.wait()
         cell.set_status(before)
+        if claim:
+            claim.release()
         os.close(ours)
 
 

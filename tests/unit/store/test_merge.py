@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mosaic_bench.store import CellFolder, State, Status, Store, StoreError
+from mosaic_bench.store import CellFolder, Claim, State, Status, Store, StoreError
 from mosaic_bench.store.merge import merge
 
 KEYS = ["a" * 12, "b" * 12, "c" * 12]
@@ -133,6 +133,7 @@ def test_the_version_that_got_further_wins(
 def test_a_running_cell_is_left_alone(make: Callable[..., Store], where: str) -> None:
     stores = {"a": make("a", 0), "b": make("b", 0)}
     stores[where].cell(KEYS[0]).set_status(Status(State.RUNNING, 1, 9))
+    assert Claim.take(stores[where].cell(KEYS[0]).path)
     before = content(stores["a"].cell(KEYS[0]).path)
     done = merge(stores["a"], [stores["b"]])
     assert done.running == [f"{stores[where].cell(KEYS[0]).path} is running; merge again when it is done"]

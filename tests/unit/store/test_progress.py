@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mosaic_bench.store import CellFolder, State, Status, Store
+from mosaic_bench.store import CellFolder, Claim, State, Status, Store
 from mosaic_bench.store.progress import read_progress, time_left
 
 KEY = "a" * 12
@@ -27,6 +27,8 @@ def put(store: Store, key: str, status: Status) -> CellFolder:
     cell = store.cell(key)
     cell.describe({"key": key})
     cell.set_status(status)
+    if status.state is State.RUNNING:
+        assert Claim.take(cell.path)  # what nobody holds does not run
     return cell
 
 

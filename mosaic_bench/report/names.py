@@ -18,6 +18,9 @@ _NAMES = {
     "alpha": "α",
     "rho": "ρ",
     "sigma": "σ",
+    "partition.alpha": "α",
+    "models.widths": "widths",
+    "models.extract": "extraction",
 }
 
 

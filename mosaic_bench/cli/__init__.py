@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mosaic_bench import __version__
-from mosaic_bench.cli import check, data, listing, plan, run, show, status, tables
+from mosaic_bench.cli import check, data, listing, plan, plots, report, run, show, status, tables
 from mosaic_bench.errors import UserError
 
 app = typer.Typer(
@@ -23,6 +23,8 @@ app.command("plan")(plan.plan)
 app.command("status")(status.status)
 app.command("show")(show.show)
 app.command("tables")(tables.tables)
+app.command("plots")(plots.plots)
+app.command("report")(report.report)
 app.command("list")(listing.list_)
 app.add_typer(data.app, name="data")
 

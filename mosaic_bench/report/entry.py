@@ -35,13 +35,17 @@ class Unit:
     digits: int | None = 1
     signed: bool = False
 
-    def write(self, value: float) -> str:
-        """``0.912`` in percent -> ``91.2``."""
+    def write(self, value: float, like: float | None = None) -> str:
+        """``0.912`` in percent -> ``91.2``; with as many digits after the point as ``like`` would have."""
         scaled = value * self.factor
-        if self.digits is None:
-            return f"{scaled:,.0f}" if abs(scaled) >= 100 else f"{float(f'{scaled:.3g}'):g}"
-        text = f"{scaled:+.{self.digits}f}" if self.signed else f"{scaled:.{self.digits}f}"
+        digits = self._digits((value if like is None else like) * self.factor)
+        text = f"{scaled:+,.{digits}f}" if self.signed else f"{scaled:,.{digits}f}"
         return text.replace("-", "−")
+
+    def _digits(self, scaled: float) -> int:
+        if self.digits is not None:
+            return self.digits
+        return max(0, 2 - int(np.floor(np.log10(abs(scaled))))) if scaled else 0
 
 
 PERCENT = Unit(100)
@@ -102,9 +106,9 @@ class Entry:
     def spread(self) -> str:
         """`` ± 1.4``, `` [80.1, 84.2]``, or nothing."""
         if self.std is not None:
-            return f" ± {self.unit.write(self.std).lstrip('+')}"
+            return f" ± {self.unit.write(self.std, self.mean).lstrip('+')}"
         if self.interval is not None:
-            return f" [{', '.join(map(self.unit.write, self.interval))}]"
+            return f" [{', '.join(self.unit.write(end, self.mean) for end in self.interval)}]"
         return ""
 
 

@@ -40,7 +40,7 @@ def render_latex(table: Table, suite: str) -> str:
     than six columns span a two-column page (``table*``).
     """
     heading = [*_row_headings(table), *_column_headings(table)]
-    body = [[*_row_labels(table, n), *_entries(table, row)] for n, row in enumerate(table.rows)]
+    body = [[*map(escape, table.row_labels(n)), *_entries(table, row)] for n, row in enumerate(table.rows)]
     # Row labels are columns of their own: Styler refuses an index in which a label stands twice.
     columns = pd.MultiIndex.from_tuples(heading) if len(heading[0]) > 1 else pd.Index([name for (name,) in heading])
     text = (
@@ -66,21 +66,12 @@ def escape(text: str) -> str:
 
 
 def _row_headings(table: Table) -> list[tuple[str, ...]]:
-    """Names of the row axes, where there are several; one needs no name."""
-    names = table.row_axes if len(table.row_axes) > 1 else ("",)
     above = ("",) * (max(1, len(table.column_axes)) - 1)
-    return [(*above, escape(name)) for name in names]
+    return [(*above, escape(name)) for name in table.row_headings()]
 
 
 def _column_headings(table: Table) -> list[tuple[str, ...]]:
     return [tuple(_label(part, table) for part in column) or ("accuracy",) for column in table.columns]
-
-
-def _row_labels(table: Table, number: int) -> list[str]:
-    """Labels of a row; outer ones that the row above has too are left out."""
-    row = table.rows[number]
-    above = table.rows[number - 1] if number else ()
-    return ["" if row[: depth + 1] == above[: depth + 1] else _label(part, table) for depth, part in enumerate(row)]
 
 
 def _entries(table: Table, row: Label) -> list[str]:

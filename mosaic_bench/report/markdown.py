@@ -13,7 +13,7 @@ _MARKS = {"best": "**%s**", "second": "<u>%s</u>", "": "%s"}
 
 def render_markdown(table: Table) -> str:
     """Return a table with its caption and notes: best means bold, second ones underlined, shaded ones with a ≈."""
-    headings = [*(table.row_axes if len(table.row_axes) > 1 else ("",)), *(_heading(table, c) for c in table.columns)]
+    headings = [*map(escape, table.row_headings()), *(_heading(table, c) for c in table.columns)]
     alignments = ["---"] * len(table.row_axes) + ["---:"] * len(table.columns)
     lines = [escape(table.caption), "", _line(headings), _line(alignments)]
     for row in table.rows:

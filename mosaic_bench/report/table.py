@@ -60,6 +60,18 @@ class Table:
         """Return what stands at a place."""
         return self.entries.get((row, column), Entry.absent())
 
+    def row_labels(self, number: int) -> list[str]:
+        """Return what readers call a row, level by level; outer labels that the row above has too are left out."""
+        row, above = self.rows[number], self.rows[number - 1] if number else ()
+        return [
+            "" if row[: depth + 1] == above[: depth + 1] else display(part, self.titles)
+            for depth, part in enumerate(row)
+        ]
+
+    def row_headings(self) -> tuple[str, ...]:
+        """Return the names of the row levels; one level needs no name."""
+        return self.row_axes if len(self.row_axes) > 1 else ("",)
+
 
 def make_table(study: Study, spec: TableSpec) -> Table:
     """Group cells by row and column, average over what is left (seeds), and mark each column's best means.

@@ -16,14 +16,14 @@ _STYLES = {"best": "bold", "second": "underline", "": ""}
 def render_text(table: Table) -> RichTable:
     """Return a rich table without its caption: best bold, second underlined, shaded ones with a ≈."""
     rendered = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-    for axis in table.row_axes if len(table.row_axes) > 1 else ("",):
+    for axis in table.row_headings():
         rendered.add_column(Text(axis), no_wrap=True)
     for column in table.columns:
         # Parameters stand on a line of their own: columns are then hardly wider than their numbers.
         heading = "\n".join(display(part, table.titles).replace("(", "\n(", 1) for part in column)
         rendered.add_column(Text(heading or "accuracy"), justify="right", no_wrap=True)
-    for row in table.rows:
-        labels = (Text(display(part, table.titles)) for part in row)
+    for number, row in enumerate(table.rows):
+        labels = map(Text, table.row_labels(number))
         rendered.add_row(*labels, *(_entry(table.entry(row, column)) for column in table.columns))
     return rendered
 

@@ -32,5 +32,14 @@ def display(label: str, titles: Mapping[str, str]) -> str:
     return re.sub(r"[A-Za-z_][A-Za-z0-9_-]*", lambda match: titles.get(match[0]) or _known(match[0]), label)
 
 
+def in_words(metric: str) -> str:
+    """``acc/server@test`` -> ``Accuracy of the server on test images``."""
+    what, _, rest = metric.partition("/")
+    predictor, _, split = rest.partition("@")
+    quantity = {"acc": "Accuracy", "nll": "Negative log-likelihood"}[what]
+    images = {"test": "test images", "val": "validation images", "local": "the clients' own test images"}[split]
+    return f"{quantity} of the {predictor} on {images}"
+
+
 def _known(name: str) -> str:
     return "-".join(_NAMES.get(part, part) for part in name.split("-"))

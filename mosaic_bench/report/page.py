@@ -23,6 +23,9 @@ from mosaic_bench.suite import PlotSpec
 _MOST_OF_A_KIND = 4  # figures of one kind on the page; `plots` draws all of them
 
 
+_DPI = 144
+
+
 @dataclass(frozen=True)
 class _Cell:
     """A line of the list of cells."""
@@ -106,7 +109,7 @@ def _one_figure_each(specs: list[PlotSpec]) -> Iterator[PlotSpec]:
 
 
 def _image(plot: Plot) -> _Image:
-    source = "data:image/png;base64," + b64encode(plot.image("png")).decode()
+    source = "data:image/png;base64," + b64encode(plot.image("png", _DPI)).decode()
     return _Image(plot.title, plot.description, source)
 
 

@@ -12,7 +12,7 @@ from mosaic_bench.report.costs import cost_entries
 from mosaic_bench.report.differences import with_differences
 from mosaic_bench.report.entry import Entry
 from mosaic_bench.report.layout import Label, Layout, Place, lay_out
-from mosaic_bench.report.names import display
+from mosaic_bench.report.names import display, in_words
 from mosaic_bench.report.statistics import FEWEST_FOR_CLAIM, FEWEST_FOR_INTERVAL
 from mosaic_bench.report.study import Study
 from mosaic_bench.suite import HeadlineSpec, TableSpec
@@ -200,7 +200,7 @@ def _caption(study: Study, layout: Layout, entries: Mapping[Place, Entry], spec:
     if spec.preset == "cost":
         return f"{start} Totals of a run; {spread[spec.spread]}, {counts}."
     headline = study.report.headline
-    what = f"{_in_words(headline.metric)} in %, {_rule(headline)}"
+    what = f"{in_words(headline.metric)} in %, {_rule(headline)}"
     differences = f"; Δ: mean difference from {_first(study, layout)} in points" if spec.preset == "ablation" else ""
     return f"{start} {what}; {spread[spec.spread]}, {counts}{differences}."
 
@@ -224,13 +224,6 @@ def _counts(entries: Iterable[Entry]) -> str:
         return "no finished cells"
     least, most = min(counts), max(counts)
     return f"n = {least}" if least == most else f"n = {least} to {most}"
-
-
-def _in_words(metric: str) -> str:
-    """``acc/server@test`` -> ``Accuracy of the server on test images``."""
-    predictor, _, split = metric.removeprefix("acc/").partition("@")
-    images = {"test": "test images", "val": "validation images", "local": "the clients' own test images"}[split]
-    return f"Accuracy of the {predictor} on {images}"
 
 
 def _letters(number: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from mosaic_bench.report.plots.panels import add_legend, algorithm_looks, by_setting, pages, setting_name
+from mosaic_bench.report.plots.panels import add_legend, algorithm_looks, by_setting, draw_points, pages, setting_name
 from mosaic_bench.report.plots.plot import NotDrawn, Plot
 from mosaic_bench.report.study import Study
 from mosaic_bench.suite import PlotSpec
@@ -41,9 +41,7 @@ def draw_alpha_sweep(study: Study, spec: PlotSpec) -> Iterator[Plot]:
                 part = points[(points["row"] == row) & (points["column"] == setting)]
                 if not part.empty:
                     at = [known.index(alpha) for alpha in part["alpha"]]
-                    line = {"color": look.colour, "marker": look.marker, "linestyle": look.dash}
-                    error = 100 * part["std"].fillna(0)
-                    axes.errorbar(at, 100 * part["mean"], error, label=name, elinewidth=0.7, capsize=1.5, **line)
+                    draw_points(axes, part, at, name, look, joined=True)
                     on_page.append(part.assign(algorithm=name, setting=setting_name(study, setting)))
             axes.set_xticks(range(len(known)), ["IID" if math.isinf(alpha) else f"{alpha:g}" for alpha in known])
             axes.margins(x=0.08)

@@ -9,7 +9,15 @@ import numpy as np
 import pandas as pd
 
 from mosaic_bench.report.entry import with_prefix
-from mosaic_bench.report.plots.panels import add_legend, algorithm_looks, by_setting, number_axis, pages, setting_name
+from mosaic_bench.report.plots.panels import (
+    add_legend,
+    algorithm_looks,
+    by_setting,
+    draw_points,
+    number_axis,
+    pages,
+    setting_name,
+)
 from mosaic_bench.report.plots.plot import NotDrawn, Plot
 from mosaic_bench.report.study import Study
 from mosaic_bench.suite import PlotSpec
@@ -29,6 +37,7 @@ _LABELS = {
     "flops": "clients' work ({}FLOP)",
     "memory": "peak memory ({}B)",
 }
+_WORDS = {"bytes": "communication", "seconds": "time", "flops": "the clients' work", "memory": "peak memory"}
 _LOGARITHMIC = 20  # ratio of the largest to the smallest cost from which the axis is logarithmic
 
 
@@ -46,26 +55,7 @@ def draw_cost_accuracy(study: Study, spec: PlotSpec) -> Iterator[Plot]:
                 for row, (name, look) in shown.items():
                     part = here[here["row"] == row]
                     if not part.empty:
-                        style = {
-                            "color": look.colour,
-                            "marker": look.marker,
-                            "linestyle": "none",
-                            "markersize": 6,
-                            "alpha": 0.85,
-                        }
-                        axes.errorbar(
-                            part["cost"] * factor,
-                            100 * part["mean"],
-                            100 * part["std"].fillna(0),
-                            label=name,
-                            color=look.colour,
-                            marker=look.marker,
-                            linestyle="none",
-                            markersize=6,
-                            alpha=0.85,
-                            elinewidth=0.7,
-                            capsize=1.5,
-                        )
+                        draw_points(axes, part, part["cost"] * factor, name, look, joined=False)
                         on_page.append(part.assign(algorithm=name, setting=setting_name(study, setting)))
                 _scale(axes, here["cost"].to_numpy() * factor)
                 number_axis(axes, _LABELS[x].format(prefix))
@@ -74,8 +64,8 @@ def draw_cost_accuracy(study: Study, spec: PlotSpec) -> Iterator[Plot]:
             data = pd.concat(on_page)[["algorithm", "setting", "cost", "mean", "std", "n"]]
             yield Plot(
                 f"cost-{x}{panels.suffix}",
-                f"Accuracy against {x}{panels.of_pages}",
-                f"Accuracy of {len(shown)} methods against their cost in {x}, one point each, with one standard "
+                f"Accuracy against {_WORDS[x]}{panels.of_pages}",
+                f"Accuracy of {len(shown)} methods against {_WORDS[x]}, one point each, with one standard "
                 "deviation over seeds.",
                 panels.figure,
                 data.rename(columns={"cost": x}),

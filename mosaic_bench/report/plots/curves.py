@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from mosaic_bench.report.entry import with_prefix
+from mosaic_bench.report.names import in_words
 from mosaic_bench.report.plots.panels import add_legend, algorithm_looks, by_setting, number_axis, pages, setting_name
 from mosaic_bench.report.plots.plot import NotDrawn, Plot
 from mosaic_bench.report.study import Study
@@ -18,6 +19,7 @@ _COLUMNS = {
     "seconds": ["client_seconds", "server_seconds"],
 }
 _LABELS = {"step": "step", "bytes": "communication ({}B)", "seconds": "time of clients and server (s)"}
+_WORDS = {"step": "steps", "bytes": "communication", "seconds": "time"}
 _MOST_MARKERS = 8
 
 
@@ -35,7 +37,7 @@ def draw_curves(study: Study, spec: PlotSpec) -> Iterator[Plot]:
 
 def _against(study: Study, metric: str, x: str) -> Iterator[Plot]:
     layout = by_setting(study)
-    points = curve_points(study, metric, x)
+    points = _points(study, metric, x)
     shown = algorithm_looks(study, layout)
     percent = 100 if metric.startswith("acc/") else 1
     factor, prefix = with_prefix(float(points["x"].max())) if x == "bytes" else (1.0, "")
@@ -66,15 +68,15 @@ def _against(study: Study, metric: str, x: str) -> Iterator[Plot]:
         data = pd.concat(on_page)[["algorithm", "setting", "step", "x", "mean", "std", "n"]]
         yield Plot(
             f"curve-{x}{panels.suffix}",
-            f"{metric} against {x}{panels.of_pages}",
-            f"Learning curves of {len(shown)} methods: {metric} against {x}, mean over seeds with a band of one "
-            f"standard deviation, one panel per setting. {best_at_the_end(data)}",
+            f"{in_words(metric)} against {_WORDS[x]}{panels.of_pages}",
+            f"Learning curves of {len(shown)} methods, mean over seeds with a band of one standard deviation. "
+            f"{_best_at_the_end(data)}",
             panels.figure,
             data.rename(columns={"x": x, "mean": metric}).loc[:, lambda frame: ~frame.columns.duplicated()],
         )
 
 
-def curve_points(study: Study, metric: str, x: str) -> pd.DataFrame:
+def _points(study: Study, metric: str, x: str) -> pd.DataFrame:
     """Return row, column, step, x, mean, std and n: one line per algorithm, setting and evaluated step."""
     layout = by_setting(study)
     place = {number: place for place, numbers in layout.places.items() for number in numbers}
@@ -93,7 +95,7 @@ def curve_points(study: Study, metric: str, x: str) -> pd.DataFrame:
     return means.reset_index().sort_values(["row", "column", "step"], kind="stable")
 
 
-def best_at_the_end(data: pd.DataFrame) -> str:
+def _best_at_the_end(data: pd.DataFrame) -> str:
     """One sentence per figure: who is ahead at the last step, where that is one panel's question."""
     if data["setting"].nunique() > 1:
         return f"{data['setting'].nunique()} settings."

@@ -80,7 +80,10 @@ def _scatter(axes: Axes, arrays: Arrays, name: str, colours: list[str]) -> None:
         for label in np.unique(labels[:_MOST_POINTS]):
             chosen = points[:_MOST_POINTS][labels[:_MOST_POINTS] == label]
             marker = _MARKERS[label % len(_MARKERS)]
-            axes.scatter(*chosen.T, s=9, color=colours[label], marker=marker, edgecolors="black", linewidths=0.3)
+            axes.scatter(
+                chosen[:, 0], chosen[:, 1], s=9, color=colours[label], marker=marker, edgecolors="black", linewidths=0.3
+            )
     samples = arrays.values.get(_SAMPLES + name)
     if samples is not None:
-        axes.scatter(*samples[:_MOST_POINTS].T, s=10, color="black", marker="x", linewidths=0.6)
+        shown = samples[:_MOST_POINTS]
+        axes.scatter(shown[:, 0], shown[:, 1], s=10, color="black", marker="x", linewidths=0.6)

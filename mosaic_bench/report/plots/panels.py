@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from mosaic_bench.report.layout import Label, Layout, lay_out
 from mosaic_bench.report.names import display
@@ -81,6 +82,22 @@ def pages(study: Study, settings: Sequence[Label]) -> Iterator[Panels]:
         yield Panels(figure, dict(zip(shown, grid, strict=False)), number + 1, total)
 
 
+def draw_points(axes: Axes, points: pd.DataFrame, at: Iterable[float], name: str, look: Look, joined: bool) -> None:
+    """Draw means in percent with one standard deviation (columns ``mean`` and ``std``), joined by a line or not."""
+    axes.errorbar(
+        list(at),
+        100 * points["mean"],
+        100 * points["std"].fillna(0),
+        label=name,
+        color=look.colour,
+        marker=look.marker,
+        linestyle=look.dash if joined else "none",
+        markersize=4 if joined else 6,
+        elinewidth=0.7,
+        capsize=1.5,
+    )
+
+
 def number_axis(axes: Axes, label: str, integer: bool = False) -> None:
     """Label the x-axis; whole numbers only for steps, plain numbers where it is logarithmic."""
     from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
@@ -114,7 +131,7 @@ def algorithm_looks(study: Study, layout: Layout) -> dict[Label, tuple[str, Look
 
 def add_legend(panels: Panels) -> None:
     """Put one legend below the panels, so that it never covers data; as many columns as fit the width."""
-    entries: dict[str, object] = {}
+    entries: dict[str, Any] = {}
     for axes in panels.axes.values():
         handles, labels = axes.get_legend_handles_labels()
         entries |= {label: handle for label, handle in zip(labels, handles, strict=True) if label not in entries}

@@ -15,7 +15,7 @@ from mosaic_bench.store import Store
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_DPI = 200
+_DPI = 200  # of files; a page carries fewer
 _METADATA = {"pdf": {"CreationDate": None}, "png": {"Software": None}}  # without a date equal figures are equal files
 
 
@@ -41,11 +41,11 @@ class Plot:
     figure: Figure
     data: pd.DataFrame
 
-    def image(self, suffix: str) -> bytes:
-        """Return the figure as pdf or png."""
+    def image(self, suffix: str, dpi: int = _DPI) -> bytes:
+        """Return the figure as pdf or png; ``dpi`` is that of a png."""
         target = BytesIO()
         with paper_style():
-            self.figure.savefig(target, format=suffix, dpi=_DPI, metadata=_METADATA[suffix])
+            self.figure.savefig(target, format=suffix, dpi=dpi, metadata=_METADATA[suffix])
         return target.getvalue()
 
     def save(self, store: Store) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 from mosaic_bench.suite.labels import head
 
@@ -17,7 +18,7 @@ PAGE = 7.0
 """Width of the page, inches."""
 
 _POINTS = 8  # of labels and titles; ticks and legends are one less
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
     "font.size": _POINTS,
     "axes.labelsize": _POINTS,
     "axes.titlesize": _POINTS,
@@ -46,7 +47,7 @@ class Look:
 
     colour: str
     marker: str
-    dash: str | tuple[float, tuple[float, ...]]
+    dash: Any
 
 
 _DASHED, _DOTTED, _MIXED = (0.0, (4.0, 1.5)), (0.0, (1.0, 1.2)), (0.0, (4.0, 1.5, 1.0, 1.5))

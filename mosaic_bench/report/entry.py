@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean, stdev
+from math import sqrt
+from statistics import fmean
 
 import numpy as np
 
@@ -93,9 +94,11 @@ class Entry:
     @classmethod
     def of(cls, numbers: Sequence[float], spread: str, unit: Unit = PERCENT) -> Entry:
         """Average over seeds; ``spread`` is std, interval or none."""
-        std = stdev(numbers) if len(numbers) > 1 and spread == "std" else None
+        mean, n = fmean(numbers), len(numbers)
+        # Not statistics.stdev: its exact fractions take a quarter of the time of a large table.
+        std = sqrt(sum((x - mean) ** 2 for x in numbers) / (n - 1)) if n > 1 and spread == "std" else None
         interval = bootstrap_interval(numbers) if spread == "interval" else None
-        return cls(fmean(numbers), std, len(numbers), interval=interval, unit=unit)
+        return cls(mean, std, n, interval=interval, unit=unit)
 
     @property
     def number(self) -> str:

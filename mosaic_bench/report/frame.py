@@ -12,10 +12,12 @@ from mosaic_bench.report.results import CellResult
 from mosaic_bench.store import State
 from mosaic_bench.suite import HeadlineSpec
 
-COSTS = (
-    *("bytes_up", "bytes_down", "samples", "flops"),
-    *("client_seconds", "server_seconds", "evaluate_seconds", "peak_bytes"),
-)
+_BYTES = ("bytes_up", "bytes_down")
+_COUNTS = ("samples", "flops")
+_TIMES = ("client_seconds", "server_seconds", "evaluate_seconds", "peak_bytes")
+_NOTHING: dict[str, Any] = {}
+
+COSTS = (*_BYTES, *_COUNTS, *_TIMES)
 """Columns of costs, totals of a cell so far, in bytes, images, floating-point operations and seconds."""
 
 
@@ -36,11 +38,13 @@ def make_frame(results: Sequence[CellResult]) -> pd.DataFrame:
     columns["message"] = _text(results, cells, lambda result: result.status.message)
     columns["stale"] = _text(results, cells, lambda result: result.stale)
     columns["step"] = _numbers([step.get("step") for step in steps])
-    measured = [step.get("metrics", {}) for step in steps]
+    measured = [step.get("metrics", _NOTHING) for step in steps]
     for metric in dict.fromkeys(name for metrics in measured for name in metrics):
         columns[metric] = _numbers([metrics.get(metric) for metrics in measured])
-    costs = [_costs(step) for step in steps]
-    columns |= {name: _numbers([cost.get(name) for cost in costs]) for name in COSTS}
+    ledgers, times = ([step.get(part, _NOTHING) for step in steps] for part in ("ledger", "time"))
+    columns |= {name: _numbers([_total(ledger.get(name)) for ledger in ledgers]) for name in _BYTES}
+    columns |= {name: _numbers([ledger.get(name) for ledger in ledgers]) for name in _COUNTS}
+    columns |= {name: _numbers([time.get(name) for time in times]) for name in _TIMES}
     return pd.DataFrame(columns)
 
 
@@ -86,7 +90,5 @@ def _numbers(values: list[Any]) -> np.ndarray:
     return np.array([np.nan if value is None else value for value in values], dtype=float)
 
 
-def _costs(step: dict[str, Any]) -> dict[str, float]:
-    ledger, time = step.get("ledger", {}), step.get("time", {})
-    sent = {name: sum(ledger[name].values()) for name in ("bytes_up", "bytes_down") if name in ledger}
-    return {**ledger, **time, **sent}
+def _total(by_kind: dict[str, int] | None) -> int | None:
+    return None if by_kind is None else sum(by_kind.values())

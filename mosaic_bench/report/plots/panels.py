@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MOST_PANELS = 12  # on one page; more settings go on to another figure
+_MOST_PANELS = 9  # on one page; more settings go on to another figure
 _ACROSS = 3
 _PANEL_HEIGHT = 1.75  # inches
 _LEGEND_WIDTH = 0.068  # inches a letter

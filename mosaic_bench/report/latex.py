@@ -37,7 +37,7 @@ def render_latex(table: Table, suite: str) -> str:
     """Return a ``table`` environment; the paper needs booktabs, and for shades ``\\usepackage[table]{xcolor}``.
 
     Best means are bold, second ones underlined; the label is ``tab:SUITE-NAME``; notes stand below. Tables of more
-    than six columns span a two-column page (``table*``).
+    than six columns are smaller and span a two-column page (``table*``).
     """
     heading = [*_row_headings(table), *_column_headings(table)]
     body = [[*map(escape, table.row_labels(n)), *_entries(table, row)] for n, row in enumerate(table.rows)]
@@ -57,7 +57,10 @@ def render_latex(table: Table, suite: str) -> str:
             label=f"tab:{suite}-{table.name}",
         )
     )
-    return _with_notes(_ruled(text, table), table.notes)
+    lines = _ruled(text, table)
+    if len(table.columns) > _WIDE:
+        lines.insert(lines.index(r"\centering") + 1, r"\footnotesize\setlength{\tabcolsep}{4pt}")
+    return _with_notes(lines, table.notes)
 
 
 def escape(text: str) -> str:

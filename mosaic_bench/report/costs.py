@@ -14,12 +14,12 @@ from mosaic_bench.suite import TableSpec
 from mosaic_bench.suite.labels import head
 
 _QUANTITIES = (
-    ("upload", "bytes_up", "B"),
-    ("download", "bytes_down", "B"),
+    ("up", "bytes_up", "B"),
+    ("down", "bytes_down", "B"),
     ("clients", "client_seconds", "s"),
     ("server", "server_seconds", "s"),
-    ("clients' work", "flops", "FLOP"),
-    ("peak memory", "peak_bytes", "B"),
+    ("work", "flops", "FLOP"),
+    ("memory", "peak_bytes", "B"),
 )
 _REVEALS = "reveals"
 

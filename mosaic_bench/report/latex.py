@@ -14,7 +14,7 @@ from mosaic_bench.report.table import Note, Table
 
 _MARKS = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
 _SHADE = r"\cellcolor{gray!20}"
-_WIDE = 6  # columns; more take both columns of a two-column page
+_COLUMN, _PAGE, _SMALL_PAGE = 48, 95, 120  # letters that fit a column, a page, and a page in footnote size
 _GREEK = {
     **{"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta", "θ": "theta"},
     **{"κ": "kappa", "λ": "lambda", "μ": "mu", "ν": "nu", "ξ": "xi", "π": "pi", "ρ": "rho", "σ": "sigma"},
@@ -36,9 +36,10 @@ _ESCAPED = {
 def render_latex(table: Table, suite: str) -> str:
     """Return a ``table`` environment; the paper needs booktabs, and for shades ``\\usepackage[table]{xcolor}``.
 
-    Best means are bold, second ones underlined; the label is ``tab:SUITE-NAME``; notes stand below. Tables of more
-    than six columns are smaller and span a two-column page (``table*``).
+    Best means are bold, second ones underlined; the label is ``tab:SUITE-NAME``; notes stand below. Tables too
+    wide for a column span a two-column page (``table*``), and get smaller letters where that is not enough.
     """
+    letters = _width(table)
     heading = [*_row_headings(table), *_column_headings(table)]
     body = [[*map(escape, table.row_labels(n)), *_entries(table, row)] for n, row in enumerate(table.rows)]
     # Row labels are columns of their own: Styler refuses an index in which a label stands twice.
@@ -52,20 +53,32 @@ def render_latex(table: Table, suite: str) -> str:
             position_float="centering",
             column_format="l" * len(table.row_axes) + "c" * len(table.columns),
             multicol_align="c",
-            environment="table*" if len(table.columns) > _WIDE else "table",
+            environment="table*" if letters > _COLUMN else "table",
             caption=escape(table.caption),
             label=f"tab:{suite}-{table.name}",
         )
     )
     lines = _ruled(text, table)
-    if len(table.columns) > _WIDE:
-        lines.insert(lines.index(r"\centering") + 1, r"\footnotesize\setlength{\tabcolsep}{4pt}")
+    if letters > _PAGE:
+        size = r"\footnotesize" if letters <= _SMALL_PAGE else r"\scriptsize"
+        lines.insert(lines.index(r"\centering") + 1, rf"{size}\setlength{{\tabcolsep}}{{3pt}}")
     return _with_notes(lines, table.notes)
 
 
 def escape(text: str) -> str:
     """Escape what LaTeX would read as a command, and write Greek letters and signs as mathematics."""
     return "".join(_ESCAPED.get(character, character) for character in text)
+
+
+def _width(table: Table) -> int:
+    """About how many letters a line of the table takes."""
+    labels = [max(len(display(row[level], table.titles)) for row in table.rows) for level in range(len(table.row_axes))]
+    numbers = []
+    for column in table.columns:
+        entries = [table.entry(row, column) for row in table.rows]
+        heading = len(display(column[-1], table.titles)) if column else 0
+        numbers.append(max(heading, *(len(entry.number + entry.spread) for entry in entries)))
+    return sum(labels) + sum(numbers) + 2 * (len(labels) + len(numbers) - 1)
 
 
 def _row_headings(table: Table) -> list[tuple[str, ...]]:

@@ -198,13 +198,16 @@ def _caption(study: Study, layout: Layout, entries: Mapping[Place, Entry], spec:
     start = f"{spec.caption or study.title}{setting}."
     counts = _counts(entries.values())
     if spec.preset == "cost":
-        return f"{start} Totals of a run; {spread[spec.spread]}, {counts}."
+        return f"{start} {_COSTS}; {spread[spec.spread]}, {counts}."
     headline = study.report.headline
     what = f"{in_words(headline.metric)} in %, {_rule(headline)}"
     differences = f"; Δ: mean difference from {_first(study, layout)} in points" if spec.preset == "ablation" else ""
     return f"{start} {what}; {spread[spec.spread]}, {counts}{differences}."
 
 
+_COSTS = (
+    "Totals of a run: communication, time of clients and server, the clients' forward and backward passes, peak memory"
+)
 _INTERVAL = "mean and 95 % bootstrap interval over seeds"
 
 

@@ -138,7 +138,13 @@ def test_few_seeds_are_compared_over_test_images(tmp_path: Path) -> None:
 
 def hard(path: Path) -> Table:
     """Long names, many columns, shades, and every kind of gap."""
-    algorithms = ["fedavg", "a_method_whose_name_is_very_long(temperature=4, β=0.5)", "100% & more #1", "~x^2\\", "mosaic"]
+    algorithms = [
+        "fedavg",
+        "a_method_whose_name_is_very_long(temperature=4, β=0.5)",
+        "100% & more #1",
+        "~x^2\\",
+        "mosaic",
+    ]
     ends = {
         1: (State.FAILED, "ValueError: {x} & $y_1$ 50% (traceback in /a/b_c/log.txt)"),
         2: (State.UNSUPPORTED, "it cannot train C:\\slices < 10 % of #clients~"),

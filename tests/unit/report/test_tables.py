@@ -210,7 +210,7 @@ def test_latex_with_two_column_levels() -> None:
     }
     made = table(grid(accuracies, "algorithm", "dataset", "partition"), name="by-data", caption="50% & more")
     assert render_latex(made, "golden") == (
-        r"""\begin{table}[t]
+        r"""\begin{table*}[t]
 \centering
 \caption{50\% \& more. Accuracy of the server on test images in \%, last step; mean $\pm$ sample standard deviation over seeds, n = 2.}
 \label{tab:golden-by-data}
@@ -228,7 +228,7 @@ DENSE & \underline{85.0} $\pm$ 7.1 & \textbf{50.0} $\pm$ 0.0 & \textbf{50.0} $\p
 \begin{minipage}{\linewidth}\footnotesize
 n = 2: too few seeds for a claim that one mean is better than another; an exact paired test needs 6.\par
 \end{minipage}
-\end{table}
+\end{table*}
 """  # noqa: E501
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator
@@ -56,7 +57,8 @@ def render_page(study: Study) -> str:
     images, undrawn = _figures(study)
     return environment.get_template("page.html.j2").render(
         study=study,
-        results=None if study.path is None else study.path.parent,
+        where=shlex.quote(str(study.path or study.suite)),
+        results=None if study.path is None else shlex.quote(str(study.path.parent)),
         axes=_telling_axes(study),
         counts=Counter(result.status.state.value for result in study.results),
         tables=[make_table(study, spec) for spec in study.report.tables],

@@ -4,8 +4,10 @@
 function valueOf(row, column) {
   const cell = row.cells[column];
   const text = cell.dataset.value ?? cell.textContent.trim();
-  const number = Number(text.replace("−", "-"));
-  return text === "" || text === "--" ? null : Number.isNaN(number) ? text : number;
+  if (text === "" || cell.classList.contains("gap")) return null;
+  // Keys are words, even those that happen to look like numbers.
+  const number = cell.querySelector("code") ? NaN : Number(text.replace("−", "-"));
+  return Number.isNaN(number) ? text : number;
 }
 
 function compare(a, b) {

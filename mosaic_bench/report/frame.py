@@ -25,8 +25,9 @@ def make_frame(results: Sequence[CellResult]) -> pd.DataFrame:
     """Return one row per cell and evaluated step, cells in the order given, steps oldest first.
 
     Columns: ``cell`` (number of the cell), ``suite``, ``key``, one column per grid axis (labels), ``state``,
-    ``message``, ``stale``, ``step``, one column per metric (``acc/server@test``, in [0, 1]) and those of ``COSTS``. A
-    cell without evaluated steps has one row in which ``step``, metrics and costs are missing.
+    ``message``, ``stale``, ``step``, one column per metric (``acc/server@test``, in [0, 1]), those of ``COSTS``, and
+    bytes by kind (``bytes_up/model``). A cell without evaluated steps has one row in which ``step``, metrics and costs
+    are missing.
     """
     steps: list[dict[str, Any]] = [step for result in results for step in (result.steps or [{}])]
     cells = np.repeat(np.arange(len(results)), [len(result.steps) or 1 for result in results])
@@ -43,6 +44,10 @@ def make_frame(results: Sequence[CellResult]) -> pd.DataFrame:
         columns[metric] = _numbers([metrics.get(metric) for metrics in measured])
     ledgers, times = ([step.get(part, _NOTHING) for step in steps] for part in ("ledger", "time"))
     columns |= {name: _numbers([_total(ledger.get(name)) for ledger in ledgers]) for name in _BYTES}
+    for name in _BYTES:
+        by_kind = [ledger.get(name, _NOTHING) for ledger in ledgers]
+        kinds = dict.fromkeys(kind for counts in by_kind for kind in counts)
+        columns |= {f"{name}/{kind}": _numbers([counts.get(kind) for counts in by_kind]) for kind in kinds}
     columns |= {name: _numbers([ledger.get(name) for ledger in ledgers]) for name in _COUNTS}
     columns |= {name: _numbers([time.get(name) for time in times]) for name in _TIMES}
     return pd.DataFrame(columns)

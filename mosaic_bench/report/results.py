@@ -22,8 +22,8 @@ class CellResult:
         coordinates: grid axis -> label.
         status: where it stands.
         steps: its evaluated steps, oldest first.
-        suite: name of the suite.
         stale: why its number is not what the code of today would give, in one sentence; empty when nothing is known.
+        suite: name of the suite.
         folder: where it lies; None while its data is absent.
     """
 
@@ -31,8 +31,8 @@ class CellResult:
     coordinates: Mapping[str, str]
     status: Status
     steps: list[dict[str, Any]]
-    suite: str = ""
     stale: str = ""
+    suite: str = ""
     folder: CellFolder | None = None
 
     def correct(self, predictor: str) -> np.ndarray | None:
@@ -71,6 +71,6 @@ def read_results(*stores: Store) -> list[CellResult]:
         for entry in suite["cells"]:
             folder = None if entry["key"] is None else store.cell(entry["key"])
             status, steps = (Status(), []) if folder is None else (folder.status(), folder.steps())
-            stale = entry.get("stale") or ""
-            results.append(CellResult(entry["key"], entry["coordinates"], status, steps, suite["suite"], stale, folder))
+            cell = CellResult(entry["key"], entry["coordinates"], status, steps, suite=suite["suite"], folder=folder)
+            results.append(cell)
     return results

@@ -27,14 +27,9 @@ def replace_file(path: Path, write: Callable[[Path], None]) -> None:
         raise
 
 
-def replace_bytes(path: Path, content: bytes) -> None:
-    """Atomically replace a file."""
-    replace_file(path, lambda temporary: _write_bytes(temporary, content))
-
-
 def replace_text(path: Path, text: str) -> None:
     """Atomically replace a text file."""
-    replace_bytes(path, text.encode())
+    replace_file(path, lambda temporary: _write_text(temporary, text))
 
 
 def replace_json(path: Path, value: Any) -> None:
@@ -42,5 +37,5 @@ def replace_json(path: Path, value: Any) -> None:
     replace_text(path, json.dumps(value, indent=1, allow_nan=True) + "\n")
 
 
-def _write_bytes(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")

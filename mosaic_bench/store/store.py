@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mosaic_bench.errors import UserError
-from mosaic_bench.store.atomic import replace_bytes, replace_json
+from mosaic_bench.store.atomic import replace_file, replace_json
 from mosaic_bench.store.cell_folder import CellFolder
 
 _SUITE_KEYS = {"suite", "title", "axes", "titles", "report", "cells"}
@@ -69,7 +69,7 @@ class Store:
         file = self.path / name
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            replace_bytes(file, content.encode() if isinstance(content, str) else content)
+            replace_file(file, lambda temporary: _write(temporary, content))
         except OSError as error:
             raise StoreError(f"{file}: cannot be written ({error.strerror})") from error
         return file
@@ -88,3 +88,7 @@ class Store:
             raise StoreError(
                 f"{self.path}: cannot write results here ({error.strerror}); choose another folder with --results"
             ) from error
+
+
+def _write(path: Path, content: str | bytes) -> None:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)

@@ -126,7 +126,7 @@ def test_help_and_version(call: Call) -> None:
     assert call("--version").out == f"mosaic_bench {__version__}\n"
     shown = call("--help")
     assert shown.code == 0
-    for verb in ("run", "check", "plan", "status", "show", "tables", "list", "data"):
+    for verb in ("run", "check", "plan", "status", "show", "tables", "plots", "report", "list", "data"):
         assert re.search(rf"^\W*{verb} ", shown.out, re.MULTILINE)
 
 

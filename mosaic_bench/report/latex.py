@@ -20,7 +20,10 @@ _GREEK = {
     **{"κ": "kappa", "λ": "lambda", "μ": "mu", "ν": "nu", "ξ": "xi", "π": "pi", "ρ": "rho", "σ": "sigma"},
     **{"τ": "tau", "φ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega", "Δ": "Delta", "Σ": "Sigma", "Ω": "Omega"},
 }
-_SIGNS = {"±": "pm", "→": "to", "×": "times", "·": "cdot", "†": "dagger", "≤": "le", "≥": "ge"}
+_SIGNS = {
+    **{"±": "pm", "→": "to", "←": "gets", "×": "times", "·": "cdot", "†": "dagger"},
+    **{"≤": "le", "≥": "ge", "≈": "approx", "≠": "neq", "∞": "infty", "∈": "in"},
+}
 _ESCAPED = {
     **{sign: f"$\\{name}$" for sign, name in (_GREEK | _SIGNS).items()},
     **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -66,8 +69,8 @@ def render_latex(table: Table, suite: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Escape what LaTeX would read as a command, and write Greek letters and signs as mathematics."""
-    return "".join(_ESCAPED.get(character, character) for character in text)
+    """Escape what LaTeX would read as a command, write Greek letters and signs as mathematics, drop control codes."""
+    return "".join(_ESCAPED.get(character, character) for character in text if character.isprintable())
 
 
 def _width(table: Table) -> int:

@@ -149,7 +149,7 @@ def hard(path: Path) -> Table:
         1: (State.FAILED, "ValueError: {x} & $y_1$ 50% (traceback in /a/b_c/log.txt)"),
         2: (State.UNSUPPORTED, "it cannot train C:\\slices < 10 % of #clients~"),
         3: (State.PLANNED, ""),
-        4: (State.OOM, "needs 12 GB → 3 tries"),
+        4: (State.OOM, "needs 12 GB → 3 tries, \x1b[31mlr ≠ ∞\x1b[0m"),
         5: (State.DIVERGED, "the loss became nan"),
     }
 

@@ -196,6 +196,10 @@ def test_latex_commands_are_escaped_and_greek_is_mathematics() -> None:
     )
 
 
+def test_control_codes_of_a_message_do_not_reach_latex() -> None:
+    assert escape("\x1b[31mlr ≠ ∞\x1b[0m\x00") == r"[31mlr $\neq$ $\infty$[0m"
+
+
 # -- rendered ---------------------------------------------------------------------------------------------------------
 
 

@@ -9,16 +9,10 @@ import numpy as np
 import pandas as pd
 
 from mosaic_bench.report.entry import with_prefix
-from mosaic_bench.report.plots.panels import (
-    add_legend,
-    algorithm_looks,
-    by_setting,
-    draw_points,
-    number_axis,
-    pages,
-    setting_name,
-)
+from mosaic_bench.report.layout import Layout
+from mosaic_bench.report.plots.panels import by_setting, draw_pages, draw_points, number_axis
 from mosaic_bench.report.plots.plot import NotDrawn, Plot
+from mosaic_bench.report.plots.style import Look
 from mosaic_bench.report.study import Study
 from mosaic_bench.suite import PlotSpec
 
@@ -43,40 +37,38 @@ _LOGARITHMIC = 20  # ratio of the largest to the smallest cost from which the ax
 
 def draw_cost_accuracy(study: Study, spec: PlotSpec) -> Iterator[Plot]:
     """Yield one figure per cost, and per page of settings; bars are one standard deviation over seeds."""
-    layout = by_setting(study)
-    shown = algorithm_looks(study, layout)
     for x in spec.against:
-        points = _points(study, x)
-        factor, prefix = with_prefix(float(points["cost"].max())) if x != "seconds" else (1.0, "")
-        for panels in pages(study, [c for c in layout.columns if (points["column"] == c).any()]):
-            on_page = []
-            for setting, axes in panels.axes.items():
-                here = points[points["column"] == setting]
-                for row, (name, look) in shown.items():
-                    part = here[here["row"] == row]
-                    if not part.empty:
-                        draw_points(axes, part, part["cost"] * factor, name, look, joined=False)
-                        on_page.append(part.assign(algorithm=name, setting=setting_name(study, setting)))
-                _scale(axes, here["cost"].to_numpy() * factor)
-                number_axis(axes, _LABELS[x].format(prefix))
-                axes.set_ylabel("accuracy (%)")
-            add_legend(panels)
-            data = pd.concat(on_page)[["algorithm", "setting", "cost", "mean", "std", "n"]]
-            yield Plot(
-                f"cost-{x}{panels.suffix}",
-                f"Accuracy against {_WORDS[x]}{panels.of_pages}",
-                f"Accuracy of {len(shown)} methods against {_WORDS[x]}, one point each, with one standard "
-                "deviation over seeds.",
-                panels.figure,
-                data.rename(columns={"cost": x}),
-            )
+        yield from _against(study, x)
 
 
-def _points(study: Study, x: str) -> pd.DataFrame:
+def _against(study: Study, x: str) -> Iterator[Plot]:
+    layout = by_setting(study)
+    points = _points(study, layout, x)
+    factor, prefix = with_prefix(float(points["cost"].max())) if x != "seconds" else (1.0, "")
+
+    def draw(axes: Axes, part: pd.DataFrame, name: str, look: Look) -> None:
+        draw_points(axes, part, part["cost"] * factor, name, look, joined=False)
+
+    for panels, data in draw_pages(study, layout, points, draw):
+        for setting, axes in panels.axes.items():
+            _scale(axes, points.loc[points["column"] == setting, "cost"].to_numpy() * factor)
+            number_axis(axes, _LABELS[x].format(prefix))
+            axes.set_ylabel("accuracy (%)")
+        yield Plot(
+            f"cost-{x}{panels.suffix}",
+            f"Accuracy against {_WORDS[x]}{panels.of_pages}",
+            f"Accuracy of {data['algorithm'].nunique()} methods against {_WORDS[x]}, one point each, with one standard "
+            "deviation over seeds.",
+            panels.figure,
+            data[["algorithm", "setting", "cost", "mean", "std", "n"]].rename(columns={"cost": x}),
+        )
+
+
+def _points(study: Study, layout: Layout, x: str) -> pd.DataFrame:
     values, costs = study.cells["value"].to_numpy(), study.cells[_COLUMNS[x]].sum(axis=1).to_numpy()
     lines = [
         {"row": row, "column": column, "cost": costs[number], "value": values[number]}
-        for (row, column), numbers in by_setting(study).places.items()
+        for (row, column), numbers in layout.places.items()
         for number in numbers
         if not np.isnan(values[number])
     ]

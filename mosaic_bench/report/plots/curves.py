@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from mosaic_bench.report.entry import with_prefix
+from mosaic_bench.report.layout import Layout
 from mosaic_bench.report.names import in_words
-from mosaic_bench.report.plots.panels import add_legend, algorithm_looks, by_setting, number_axis, pages, setting_name
+from mosaic_bench.report.plots.panels import by_setting, draw_pages, number_axis
 from mosaic_bench.report.plots.plot import NotDrawn, Plot
+from mosaic_bench.report.plots.style import Look
 from mosaic_bench.report.study import Study
 from mosaic_bench.suite import PlotSpec
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _COLUMNS = {
     "step": ["step"],
@@ -37,48 +43,33 @@ def draw_curves(study: Study, spec: PlotSpec) -> Iterator[Plot]:
 
 def _against(study: Study, metric: str, x: str) -> Iterator[Plot]:
     layout = by_setting(study)
-    points = _points(study, metric, x)
-    shown = algorithm_looks(study, layout)
+    points = _points(study, layout, metric, x)
     percent = 100 if metric.startswith("acc/") else 1
     factor, prefix = with_prefix(float(points["x"].max())) if x == "bytes" else (1.0, "")
-    drawn = dict(iter(points.groupby(["row", "column"], sort=False)))
-    for panels in pages(study, [c for c in layout.columns if any((row, c) in drawn for row in layout.rows)]):
-        on_page = []
-        for setting, axes in panels.axes.items():
-            for row, (name, look) in shown.items():
-                if (row, setting) not in drawn:
-                    continue
-                part = drawn[row, setting]
-                at, mean = part["x"] * factor, part["mean"] * percent
-                axes.plot(
-                    at,
-                    mean,
-                    label=name,
-                    color=look.colour,
-                    marker=look.marker,
-                    linestyle=look.dash,
-                    markevery=max(1, len(part) // _MOST_MARKERS),
-                )
-                spread = part["std"].fillna(0) * percent
-                axes.fill_between(at, mean - spread, mean + spread, color=look.colour, alpha=0.15, linewidth=0)
-                on_page.append(part.assign(algorithm=name, setting=setting_name(study, setting)))
+
+    def draw(axes: Axes, part: pd.DataFrame, name: str, look: Look) -> None:
+        at, mean, spread = part["x"] * factor, part["mean"] * percent, part["std"].fillna(0) * percent
+        every = max(1, len(part) // _MOST_MARKERS)
+        axes.plot(at, mean, label=name, color=look.colour, marker=look.marker, linestyle=look.dash, markevery=every)
+        axes.fill_between(at, mean - spread, mean + spread, color=look.colour, alpha=0.15, linewidth=0)
+
+    for panels, data in draw_pages(study, layout, points, draw):
+        for axes in panels.axes.values():
             number_axis(axes, _LABELS[x].format(prefix), integer=x == "step")
             axes.set_ylabel("accuracy (%)" if percent == 100 else metric)
-        add_legend(panels)
-        data = pd.concat(on_page)[["algorithm", "setting", "step", "x", "mean", "std", "n"]]
+        columns = ["algorithm", "setting", "step", "x", "mean", "std", "n"]
         yield Plot(
             f"curve-{x}{panels.suffix}",
             f"{in_words(metric)} against {_WORDS[x]}{panels.of_pages}",
-            f"Learning curves of {len(shown)} methods, mean over seeds with a band of one standard deviation. "
-            f"{_best_at_the_end(data)}",
+            f"Learning curves of {data['algorithm'].nunique()} methods, mean over seeds with a band of one standard "
+            f"deviation. {_best_at_the_end(data)}",
             panels.figure,
-            data.rename(columns={"x": x, "mean": metric}).loc[:, lambda frame: ~frame.columns.duplicated()],
+            data[[name for name in columns if (x, name) != ("step", "x")]].rename(columns={"x": x, "mean": metric}),
         )
 
 
-def _points(study: Study, metric: str, x: str) -> pd.DataFrame:
+def _points(study: Study, layout: Layout, metric: str, x: str) -> pd.DataFrame:
     """Return row, column, step, x, mean, std and n: one line per algorithm, setting and evaluated step."""
-    layout = by_setting(study)
     place = {number: place for place, numbers in layout.places.items() for number in numbers}
     frame = study.frame[study.frame[metric].notna()]
     values = pd.DataFrame(

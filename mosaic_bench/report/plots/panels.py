@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -61,7 +61,35 @@ def by_setting(study: Study, without: Sequence[str] = ()) -> Layout:
     return lay_out(coordinates, rows, [axis for axis in columns if axis not in without])
 
 
-def pages(study: Study, settings: Sequence[Label]) -> Iterator[Panels]:
+def draw_pages(
+    study: Study, layout: Layout, points: pd.DataFrame, draw: Callable[[Axes, pd.DataFrame, str, Look], None]
+) -> Iterator[tuple[Panels, pd.DataFrame]]:
+    """Yield pages on which every algorithm is drawn in every setting, each with its points and a legend below.
+
+    Args:
+        study: the results.
+        layout: as ``by_setting`` gives it.
+        points: with the columns ``row`` and ``column``, places of the layout; the rest is for ``draw``.
+        draw: draws one algorithm's points into one setting's axes, under the name and look given.
+
+    Yields:
+        A page, and its points with the columns ``algorithm`` and ``setting`` for readers.
+    """
+    shown = _algorithm_looks(study, layout)
+    parts = dict(iter(points.groupby(["row", "column"], sort=False)))
+    for panels in _pages(study, [c for c in layout.columns if any((row, c) in parts for row in shown)]):
+        drawn = []
+        for setting, axes in panels.axes.items():
+            for row, (name, look) in shown.items():
+                if (row, setting) in parts:
+                    part = parts[row, setting]
+                    draw(axes, part, name, look)
+                    drawn.append(part.assign(algorithm=name, setting=setting_name(study, setting)))
+        _add_legend(panels)
+        yield panels, pd.concat(drawn)
+
+
+def _pages(study: Study, settings: Sequence[Label]) -> Iterator[Panels]:
     """Yield figures with one titled panel per setting."""
     from matplotlib.figure import Figure
 
@@ -123,13 +151,13 @@ def wrapped(text: str, inches: float) -> str:
     return "\n".join(wrap(text, max(16, int(inches / 0.075)), break_long_words=False))
 
 
-def algorithm_looks(study: Study, layout: Layout) -> dict[Label, tuple[str, Look]]:
+def _algorithm_looks(study: Study, layout: Layout) -> dict[Label, tuple[str, Look]]:
     """Row -> how the algorithm is called and drawn, in the order of the grid."""
     found = looks(label for (label,) in layout.rows)
     return {(label,): (display(label, study.titles), found[label]) for (label,) in layout.rows}
 
 
-def add_legend(panels: Panels) -> None:
+def _add_legend(panels: Panels) -> None:
     """Put one legend below the panels, so that it never covers data; as many columns as fit the width."""
     entries: dict[str, Any] = {}
     for axes in panels.axes.values():

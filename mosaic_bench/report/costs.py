@@ -43,7 +43,7 @@ def cost_entries(study: Study, layout: Layout, spec: TableSpec) -> tuple[Layout,
             if measured:
                 keys = tuple(key for number in measured if (key := study.results[number].key) is not None)
                 made = Entry.of([values[number] for number in measured], spec.spread, Unit(factor, None))
-                entries[place] = replace(made, keys=keys, std=made.std or None)  # ± 0 of a count says nothing
+                entries[place] = replace(made, keys=keys, std=made.std if _is_seen(made) else None)
             else:
                 entries[place] = Entry.gap_of(study.results[number].status.state for number in numbers)
     if study.reveals and "algorithm" in layout.row_axes:
@@ -53,6 +53,11 @@ def cost_entries(study: Study, layout: Layout, spec: TableSpec) -> tuple[Layout,
     columns: list[Label] = [(*outer, heading) for outer in layout.columns for heading in headings]
     places = {(row, (*outer, headings[0])): numbers for (row, outer), numbers in layout.places.items()}
     return replace(layout, columns=columns, column_axes=(*layout.column_axes, ""), places=places), entries
+
+
+def _is_seen(entry: Entry) -> bool:
+    """True where a deviation is more than zeros as it is printed: ± 0 of a count says nothing."""
+    return entry.std is not None and bool(entry.unit.write(entry.std, entry.mean).strip("0."))
 
 
 def _reveals(study: Study, algorithm: str) -> Entry:

@@ -96,7 +96,7 @@ def _pages(study: Study, settings: Sequence[Label]) -> Iterator[Panels]:
     total = ceil(len(settings) / _MOST_PANELS)
     for number in range(total):
         shown = settings[number * _MOST_PANELS : (number + 1) * _MOST_PANELS]
-        across = min(_ACROSS, len(shown))
+        across = 2 if len(shown) == 4 else min(_ACROSS, len(shown))
         down = ceil(len(shown) / across)
         width, height = (COLUMN, 2.3) if len(shown) == 1 else (PAGE * max(2, across) / _ACROSS, _PANEL_HEIGHT * down)
         figure = Figure(figsize=(width, height + 0.45), layout="constrained")

@@ -1,6 +1,7 @@
 """From cells to tables: the one number of a cell, means and gaps, text and LaTeX."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from statistics import stdev
 from typing import Any
@@ -165,6 +166,36 @@ def test_a_reason_that_all_seeds_share_is_one_note_of_one_line() -> None:
     made = table(results)
     assert made.notes == [Note("a", "unsupported: needs one architecture")]
     assert made.caption.endswith("no finished cells.")
+
+
+def test_a_stale_number_stays_and_carries_a_note() -> None:
+    fresh, old = grid({("fedavg",): [0.4], ("dense",): [0.5]}, "algorithm")
+    made = table([fresh, replace(old, stale="the harness has changed since")])
+    entry = made.entries[("dense",), ()]
+    assert (entry.mean, entry.mark, entry.notes) == (0.5, "best", ("a",))
+    assert made.notes[0] == Note("a", "stale: the harness has changed since")
+    assert "DENSE & \\textbf{50.0}\\textsuperscript{a}" in render_latex(made, "s")
+
+
+def test_extensions_are_explained() -> None:
+    study = Study(grid({("mosaic",): [0.4]}, "algorithm"), titles={"mosaic": "Mosaic†"})
+    assert Note("", "† departs from the paper it is named after.") in make_table(study, TableSpec()).notes
+
+
+def test_rows_of_several_levels_are_marked_group_by_group() -> None:
+    accuracies = {
+        ("fedavg", "mnist"): [0.9],
+        ("dense", "mnist"): [0.8],
+        ("fedavg", "svhn"): [0.3],
+        ("dense", "svhn"): [0.4],
+    }
+    made = table(grid(accuracies, "algorithm", "dataset"), rows=["dataset", "algorithm"], columns=[])
+    assert made.rows == [("mnist", "fedavg"), ("mnist", "dense"), ("svhn", "fedavg"), ("svhn", "dense")]
+    assert [made.entries[row, ()].mark for row in made.rows] == ["best", "second", "second", "best"]
+    assert [made.row_labels(number)[0] for number in range(4)] == ["MNIST", "", "SVHN", ""]
+    lines = render_latex(made, "s").splitlines()
+    assert lines.count(r"\midrule") == 2
+    assert r" & DENSE & \textbf{40.0} \\" in lines
 
 
 def test_columns_stand_in_the_order_of_their_levels_and_single_valued_axes_move_to_the_caption() -> None:

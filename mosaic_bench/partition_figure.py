@@ -47,7 +47,7 @@ def draw_bubbles(counts: np.ndarray, classes: Sequence[str]) -> "Figure":
     largest = LARGEST_BUBBLE * min(1, MOST_ROWS / max(counts.shape))
     size = largest * counts[client, label] / counts.max()
     axes.scatter(client, label, s=size, c=label, cmap="viridis", linewidths=0)
-    axes.set_title(f"area: images, at most {counts.max()}", fontsize="small")
+    axes.set_title(f"area: images, at most {counts.max()}")
     axes.set_xlabel("client")
     axes.set_ylabel("class")
     axes.set_xlim(-0.6, counts.shape[0] - 0.4)

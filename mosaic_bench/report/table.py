@@ -183,10 +183,7 @@ def _caveats(study: Study, layout: Layout, entries: dict[Place, Entry], spec: Ta
         notes.add("† departs from the paper it is named after.")
     most = max((entry.n for entry in entries.values()), default=0)
     if spec.preset != "cost" and 0 < most < FEWEST_FOR_CLAIM:
-        notes.add(
-            f"n = {most}: too few seeds for a claim that one mean is better than another; an exact paired test needs "
-            f"{FEWEST_FOR_CLAIM}."
-        )
+        notes.add(f"n = {most}: too few seeds to claim a difference; an exact paired test needs {FEWEST_FOR_CLAIM}.")
     if spec.spread == "interval" and 0 < most < FEWEST_FOR_INTERVAL:
         notes.add(f"Intervals over seeds are given from {FEWEST_FOR_INTERVAL} seeds on.")
 

@@ -96,7 +96,7 @@ def test_three_seeds_shade_nothing_and_say_why(tmp_path: Path) -> None:
     assert not any(entry.shaded or entry.interval for entry in table.entries.values())
     assert [note.text for note in table.notes] == [
         "Nothing is shaded. No shading where it is not supported: 2 comparisons over 3 seeds can never reach 5 %.",
-        "n = 3: too few seeds for a claim that one mean is better than another; an exact paired test needs 6.",
+        "n = 3: too few seeds to claim a difference; an exact paired test needs 6.",
         "Intervals over seeds are given from 5 seeds on.",
     ]
 

@@ -65,13 +65,21 @@ def test_an_interval_is_refused_below_five_values() -> None:
     assert bootstrap_interval([0.5] * 5) == (0.5, 0.5)
 
 
+def assert_quantiles(low: float, high: float, distribution: np.ndarray) -> None:
+    """Each end is a quantile of scipy's resampled means, give or take 1 % of probability: means come in steps."""
+    for end, tail in ((low, distribution), (-high, -distribution)):
+        assert np.mean(tail < end - 1e-9) <= LEVEL / 2 + 0.01
+        assert np.mean(tail <= end + 1e-9) >= LEVEL / 2 - 0.01
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.lists(accuracies, min_size=5, max_size=12))
 def test_the_interval_is_scipys_percentile_bootstrap(values: list[float]) -> None:
     found = bootstrap_interval(values)
     generator = np.random.default_rng(1)
     expected = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=10_000, rng=generator)
-    assert found == pytest.approx(tuple(expected.confidence_interval), abs=0.02)
+    assert found is not None
+    assert_quantiles(*found, expected.bootstrap_distribution)
 
 
 def test_images_on_which_methods_agree_say_nothing() -> None:
@@ -96,12 +104,12 @@ def test_the_interval_over_images_is_scipys_paired_bootstrap(correct: np.ndarray
         lambda a, b, axis: a.mean(axis=axis) - b.mean(axis=axis),
         method="percentile",
         paired=True,
-        n_resamples=5_000,
+        n_resamples=10_000,
         rng=np.random.default_rng(1),
-    ).confidence_interval
+    )
     assert compared.low is not None
     assert compared.high is not None
-    assert [compared.low, compared.high] == pytest.approx(list(expected), abs=0.03)
+    assert_quantiles(compared.low, compared.high, expected.bootstrap_distribution)
     assert compared.low <= compared.difference <= compared.high
 
 
@@ -113,9 +121,10 @@ def test_holm_by_hand() -> None:
     assert holm([0.04, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_holm_is_statsmodels(p: list[float]) -> None:
+@pytest.mark.parametrize("seed", range(20))
+def test_holm_is_statsmodels(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    p = np.round(draw.random(draw.integers(1, 12)) ** 2, 2)  # ties among them
     assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
 
 

@@ -261,7 +261,7 @@ DENSE & \underline{85.0} $\pm$ 7.1 & \textbf{50.0} $\pm$ 0.0 & \textbf{50.0} $\p
 \end{tabular}
 \par\smallskip
 \begin{minipage}{\linewidth}\footnotesize
-n = 2: too few seeds for a claim that one mean is better than another; an exact paired test needs 6.\par
+n = 2: too few seeds to claim a difference; an exact paired test needs 6.\par
 \end{minipage}
 \end{table*}
 """  # noqa: E501

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from support import describe, jobs_of, run_until
@@ -13,6 +14,7 @@ from mosaic_bench.data.catalog import CATALOG
 from mosaic_bench.engine.algorithms import algorithm_names, find_algorithm, load_plugins
 from mosaic_bench.models import ARCHITECTURES, build, width_ratios
 from mosaic_bench.store import State
+from mosaic_bench.suite import PlotSpec, TableSpec
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -56,6 +58,12 @@ def test_every_architecture_is_in_the_table_with_its_parameters() -> None:
 def test_the_width_rule_gives_the_tables_ratios(rho: int) -> None:
     ratios = rows("models.md", "Width slices")[f"{{rho: {rho}, sigma: 4}}"][0]
     assert [float(Fraction(ratio)) for ratio in ratios.split(",")] == width_ratios(10, rho, 4)
+
+
+def test_every_preset_and_every_kind_of_figure_is_described() -> None:
+    assert set(get_args(TableSpec.model_fields["preset"].annotation)) <= set(rows("reports.md", "Tables"))
+    described = {kind.strip("`") for row in rows("reports.md", "Figures") for kind in row.split(", ")}
+    assert set(get_args(PlotSpec.model_fields["kind"].annotation)) == described - {"kind", "---"}
 
 
 @pytest.fixture

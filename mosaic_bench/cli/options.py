@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 SuiteFile = Annotated[Path, typer.Argument(help="Suite file (YAML).", metavar="SUITE")]
+Finished = Annotated[Path, typer.Argument(help="Suite file, suite name, or results folder.", metavar="SUITE")]
 Results = Annotated[Path, typer.Option("--results", help="Folder of results; each suite gets a folder in it.")]
 Data = Annotated[list[Path] | None, typer.Option("--data", help="Folder to look for data sets in, before the others.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, such as local.lr=0.02. Repeatable.")]

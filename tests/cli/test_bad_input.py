@@ -78,14 +78,14 @@ def test_a_wrong_suite_names_file_and_line_and_writes_nothing(call: Call, old: s
     assert not Path("results").exists()
 
 
-@pytest.mark.parametrize("verb", ["run", "check", "plan", "status", "tables"])
+@pytest.mark.parametrize("verb", ["run", "check", "plan", "status", "tables", "plots", "report"])
 def test_a_missing_suite_file_is_named(call: Call, verb: str) -> None:
     ended = call(verb, "nowhere.yaml")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == "error: nowhere.yaml: cannot read the suite file (No such file or directory)\n"
 
 
-@pytest.mark.parametrize("verb", ["status", "tables"])
+@pytest.mark.parametrize("verb", ["status", "tables", "plots", "report"])
 def test_results_that_do_not_exist_are_named(call: Call, verb: str) -> None:
     ended = call(verb, "s")
     assert (ended.code, ended.out) == (2, "")

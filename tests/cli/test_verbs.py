@@ -126,7 +126,8 @@ def test_help_and_version(call: Call) -> None:
     assert call("--version").out == f"mosaic_bench {__version__}\n"
     shown = call("--help")
     assert shown.code == 0
-    for verb in ("run", "check", "plan", "status", "show", "tables", "merge", "export", "list", "data", "doctor"):
+    verbs = "run check plan status show verify tables plots report merge export list data doctor"
+    for verb in verbs.split():
         assert re.search(rf"^\W*{verb} ", shown.out, re.MULTILINE)
 
 
@@ -212,7 +213,7 @@ def test_a_failing_cell_exits_with_1_and_leaves_the_others(tmp_path: Path, crash
     ended = call("run", suite, "--results", tmp_path / "results", "--plugin", crash)
     assert (ended.code, ended.err) == (1, "")
     assert re.search(r"^\[1/2\] [0-9a-f]{12} failed  +\d\.\d s  crash$", ended.out, re.MULTILINE)
-    assert "crash: failed: ValueError: two [/lines] of it (traceback in " in ended.out
+    assert "[a] failed: ValueError: two [/lines] of it (traceback in " in ended.out
     table = [line.split()[:2] for line in ended.out.splitlines() if re.match(r" (crash|FedAvg) ", line)]
     assert table[0] == ["crash", "fail"]
     assert table[1][0] == "FedAvg"

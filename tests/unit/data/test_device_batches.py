@@ -117,6 +117,17 @@ def test_the_draws_of_a_batch_are_a_slice_of_those_of_the_epoch() -> None:
     assert len(draws[:25]) == 25
 
 
+def test_augmenting_with_gradients_gives_the_same_pixels_and_sends_every_gradient_home() -> None:
+    images = torch.rand(6, 12, 12, 2, generator=torch.Generator().manual_seed(0))
+    draws = Augmentation(pad=2, flip=True).draw(6, torch.Generator().manual_seed(1))
+    with_gradient = images.clone().requires_grad_()
+    moved = augment(with_gradient, draws)
+    assert torch.equal(moved, augment(images, draws))
+    moved.sum().backward()
+    assert torch.equal(with_gradient.grad.sum(), (augment(torch.ones_like(images), draws)).sum())
+    assert set(with_gradient.grad.unique().tolist()) <= {0.0, 1.0}  # every pixel shows once, or was cut off
+
+
 def test_on_the_cpu_the_data_set_is_not_copied(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
     dataset = open_dataset("digits", [], tmp_path)
     images = DeviceImages(dataset.train, dataset, "cpu")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mosaic_bench.cli.loading import load_jobs, missing_data
 from mosaic_bench.cli.options import RESULTS, Data, Only, Plugin, Results, Set, SuiteFile
 from mosaic_bench.cli.output import make_console, make_table, print_table
-from mosaic_bench.store import Store
+from mosaic_bench.store import Store, shown_state
 
 
 def plan(
@@ -26,7 +26,7 @@ def plan(
             table.add_row("--", *job.coordinates.values(), "no data")
         else:
             key = job.key(datasets)
-            table.add_row(key, *job.coordinates.values(), store.cell(key).status().state.value)
+            table.add_row(key, *job.coordinates.values(), shown_state(store.cell(key)).value)
     console = make_console()
     console.print(f"{loaded.title}: {len(wanted)} cells")
     print_table(console, table)

@@ -11,6 +11,7 @@ import typer
 from mosaic_bench.cli.options import RESULTS, Results
 from mosaic_bench.cli.output import make_console, make_table, print_table
 from mosaic_bench.cli.stores import find_store
+from mosaic_bench.store import State
 
 
 def status(
@@ -23,13 +24,14 @@ def status(
     store = find_store(suite, results)
     described, found = store.suite(), read_results(store)
     table = make_table("key", *described["axes"], "state", "step")
-    for result in found:
+    states = [State.STALE if result.stale else result.status.state for result in found]
+    for result, state in zip(found, states, strict=True):
         where = f"{result.status.step}/{result.status.steps}" if result.status.steps else ""
-        table.add_row(result.key or "--", *result.coordinates.values(), result.status.state.value, where)
+        table.add_row(result.key or "--", *result.coordinates.values(), state.value, where)
     console = make_console()
     console.print(described["title"])
     print_table(console, table)
-    counts = Counter(result.status.state.value for result in found)
+    counts = Counter(state.value for state in states)
     console.print(", ".join(f"{count} {state}" for state, count in counts.items()))
     for result in found:
         if result.status.message:

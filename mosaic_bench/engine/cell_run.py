@@ -130,16 +130,7 @@ class _Loop:
         self._steps, self._done = algorithm.steps, 0
         self._numeric, self._sources = numeric_environment(how.device), sources_of(type(algorithm))
         self._status = Status(State.RUNNING, 0, self._steps)
-        self._sharing = Sharing(
-            folder,
-            bench.cell,
-            algorithm,
-            self._keeper,
-            bench.federation.ledger,
-            self._numeric,
-            how.device,
-            how.prefixes,
-        )
+        self._sharing = Sharing(folder, bench.cell, algorithm, self._keeper, self._numeric, how.device, how.prefixes)
 
     def run(self) -> State:
         """Run to the end, or to where it is told to stop, from the checkpoint, what others have done, or the start."""
@@ -268,9 +259,14 @@ class _Loop:
             self._keeper.restore(content["state"])
             self._bench.federation.ledger.restore(content["ledger"])
             self._done = int(content["step"])
-            self._sources = content["sources"]  # a cell of which a part came from older ones is as old as they are
-            self._folder.write_environment(self._folder.environment() | {"sources": self._sources})
+            self._keep_sources(content["sources"])
         self._folder.keep_steps_until(self._done)
+
+    def _keep_sources(self, sources: dict[str, Any]) -> None:
+        """A cell of which a part came from older sources is as old as they are, and leaves nothing to others."""
+        if sources != self._sources:
+            self._sources, self._sharing.steps = sources, ()
+            self._folder.write_environment(self._folder.environment() | {"sources": sources})
 
     def _set(self, **changes: Any) -> None:
         self._status = replace(self._status, **changes)

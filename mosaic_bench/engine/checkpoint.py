@@ -11,6 +11,9 @@ import torch
 
 from mosaic_bench.store.atomic import replace_file
 
+_DAMAGED = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError)
+"""What reading a file with wrong bytes was seen to raise."""
+
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """Write ``content`` beside ``path``, read it back with ``weights_only=True``, then let it take the place.
@@ -35,7 +38,7 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
     """Read a checkpoint, or return None when there is none that can be read."""
     try:
         return dict(torch.load(path, weights_only=True, map_location=device))
-    except (FileNotFoundError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError):
+    except (FileNotFoundError, *_DAMAGED):
         return None
 
 

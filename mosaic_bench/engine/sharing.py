@@ -15,7 +15,6 @@ from mosaic_bench.engine.provenance import sources_of
 from mosaic_bench.engine.resolve import fingerprint
 from mosaic_bench.engine.stages import describe_stages, read_plan, stages_of, stages_until
 from mosaic_bench.engine.state import StateKeeper, digest
-from mosaic_bench.fed.ledger import Ledger
 from mosaic_bench.store import CellFolder
 from mosaic_bench.suite import Cell
 
@@ -42,7 +41,7 @@ class Sharing:
 
     Args:
         folder, cell: the cell.
-        algorithm, keeper, ledger: what a prefix restores.
+        algorithm, keeper: what a prefix restores.
         numeric: the numeric environment; prefixes of others are not taken.
         device: where the cell computes.
         limit: bytes that prefixes may take; 0 shares nothing.
@@ -60,12 +59,11 @@ class Sharing:
         cell: Cell,
         algorithm: Algorithm,
         keeper: StateKeeper,
-        ledger: Ledger,
         numeric: Mapping[str, Any],
         device: torch.device,
         limit: int,
     ) -> None:
-        self._folder, self._cell, self._algorithm, self._keeper, self._ledger = folder, cell, algorithm, keeper, ledger
+        self._folder, self._cell, self._algorithm, self._keeper = folder, cell, algorithm, keeper
         self._numeric, self._device = numeric, device
         self._stages = stages_of(cell, type(algorithm), algorithm.params)
         declared = sum(stage.steps for stage in self._stages)
@@ -91,7 +89,7 @@ class Sharing:
             return None
         self._compare(step, content, "initial", {name: self._initial.get(name) for name in self._kept(step)})
         self._keeper.restore(content["state"])
-        self._ledger.restore(content["ledger"])
+        self._algorithm.fed.ledger.restore(content["ledger"])
         self._compare(step, content, "predictors", self._predictors())
         self._say(step, f"taken from cell {content['cell']}")
         return Prefix(content["records"], content["loss"])
@@ -107,7 +105,7 @@ class Sharing:
             "state": self._kept_state(step),
             "initial": {name: self._initial.get(name) for name in self._kept(step)},
             "predictors": self._predictors(),
-            "ledger": self._ledger.state(),
+            "ledger": self._algorithm.fed.ledger.state(),
             "records": [record for record in self._folder.steps() if record["step"] % self._cell.evaluate.every == 0],
             "loss": loss,
         }
@@ -119,7 +117,15 @@ class Sharing:
 
     def claim(self, step: int, waiting: Callable[[], None]) -> AbstractContextManager[None]:
         """Be the only one who takes or makes the state after ``step`` steps; see ``PrefixStore.claim``."""
-        return self._store.claim(self._key(step), waiting)
+        told: list[bool] = []
+
+        def wait() -> None:
+            if not told:
+                self._say(step, "another cell makes it; waiting")
+                told.append(True)
+            waiting()
+
+        return self._store.claim(self._key(step), wait)
 
     def _key(self, step: int) -> str:
         stages = stages_until(self._stages, step)

@@ -9,8 +9,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mosaic_bench.store import State, Status, Store, StoreError
+from mosaic_bench.store import State, Status, Store, StoreError, is_stale
 from mosaic_bench.suite import HeadlineSpec, ReportSpec
+
+_STALE = "its algorithm or the harness has changed since; `verify KEY` or `run --rerun stale`"
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,14 @@ class CellResult:
         coordinates: grid axis -> label.
         status: where it stands.
         steps: its evaluated steps, oldest first.
+        stale: why its number is not what the code of today would give, in one sentence; empty when nothing is known.
     """
 
     key: str | None
     coordinates: Mapping[str, str]
     status: Status
     steps: list[dict[str, Any]]
+    stale: str = ""
 
     def headline(self, spec: HeadlineSpec) -> float | None:
         """Return the cell's one number by the suite's rule; None unless the cell is done and measured it."""
@@ -67,7 +71,8 @@ def read_results(store: Store) -> list[CellResult]:
             results.append(CellResult(None, entry["coordinates"], Status(), []))
         else:
             folder = store.cell(entry["key"])
-            results.append(CellResult(entry["key"], entry["coordinates"], folder.status(), folder.steps()))
+            stale = _STALE if is_stale(folder) else ""
+            results.append(CellResult(entry["key"], entry["coordinates"], folder.status(), folder.steps(), stale))
     return results
 
 

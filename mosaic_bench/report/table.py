@@ -93,7 +93,8 @@ def make_table(
     entries = {place: _entry(group, headline, spec) for place, group in groups.items()}
     for column in columns:
         entries |= _marked({(row, column): entries[row, column] for row in rows if (row, column) in entries}, spec)
-    notes = list(dict.fromkeys(_note(result, titles) for result in results if result.status.message))
+    said = [(result, _what(result)) for result in results]
+    notes = list(dict.fromkeys(_note(result, what, titles) for result, what in said if what))
     caption = _caption(spec, title, [display(text, titles) for text in fixed], headline, entries)
     return Table(spec.name, caption, levels, rows, columns, entries, notes, titles)
 
@@ -166,7 +167,14 @@ def _in_words(metric: str) -> str:
     return f"Accuracy of the {predictor} on {images}"
 
 
-def _note(result: CellResult, titles: Mapping[str, str]) -> str:
+def _what(result: CellResult) -> str:
+    """Why there is no number, or none to rely on; empty where there is one."""
+    if result.status.message:
+        return f"{result.status.state.value}: {' '.join(result.status.message.split())}"
+    return f"stale: {result.stale}" if result.stale else ""
+
+
+def _note(result: CellResult, what: str, titles: Mapping[str, str]) -> str:
     """One line without the seed, so that a reason that all seeds share is given once."""
     setting = ", ".join(display(text, titles) for axis, text in result.coordinates.items() if axis != "seed")
-    return f"{setting}: {result.status.state.value}: {' '.join(result.status.message.split())}"
+    return f"{setting}: {what}"

@@ -1,7 +1,7 @@
 """Results on disk: one folder per cell, written atomically. Nothing here imports torch."""
 
 from mosaic_bench.store.cell_folder import CellFolder, State, Status
-from mosaic_bench.store.sources import algorithm_files, describe_sources, harness_digest, is_stale
+from mosaic_bench.store.sources import algorithm_files, describe_sources, harness_digest, is_stale, shown_state
 from mosaic_bench.store.store import Store, StoreError
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "describe_sources",
     "harness_digest",
     "is_stale",
+    "shown_state",
 ]

@@ -14,7 +14,7 @@ from mosaic_bench.store.atomic import replace_file, replace_json
 
 
 class State(str, Enum):
-    """Where a cell stands."""
+    """Where a cell stands. ``stale`` is how a done cell shows once its sources have changed; it is not stored."""
 
     PLANNED = "planned"
     RUNNING = "running"
@@ -25,6 +25,7 @@ class State(str, Enum):
     TIMEOUT = "timeout"
     OOM = "oom"
     INTERRUPTED = "interrupted"
+    STALE = "stale"
 
     @property
     def finished(self) -> bool:

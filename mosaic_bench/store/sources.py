@@ -29,6 +29,11 @@ def is_stale(folder: CellFolder) -> bool:
     return bool(recorded != describe_sources(files))
 
 
+def shown_state(folder: CellFolder) -> State:
+    """Return a cell's state, or stale for a done one whose sources have changed."""
+    return State.STALE if is_stale(folder) else folder.status().state
+
+
 def describe_sources(files: Sequence[Path]) -> dict[str, Any]:
     """Return what ``env.json`` says of the sources: digests of algorithm and harness, and the algorithm's files."""
     return {

@@ -79,12 +79,14 @@ def jensen_shannon(first: Tensor, second: Tensor) -> Tensor:
     return torch.stack(gaps).mean()
 
 
-def disagreement(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean over the batch of KL(teacher ‖ student) where their predicted classes differ, 0 elsewhere (DENSE, L_div).
+def disagreement(student: Tensor, teacher: Tensor, labels: Tensor | None = None) -> Tensor:
+    """Mean over the batch of KL(teacher ‖ student) where they disagree, 0 elsewhere (DENSE, L_div).
 
-    Both are logits (b, classes); zero, with a zero gradient, when they agree on every image.
+    They disagree where their predicted classes differ; with ``labels`` where exactly one of them predicts the label
+    (DFRD's code). Both are logits (b, classes); zero, with a zero gradient, when they agree on every image.
     """
-    differ = student.argmax(1) != teacher.argmax(1)
+    of_student, of_teacher = student.argmax(1), teacher.argmax(1)
+    differ = of_student != of_teacher if labels is None else (of_student == labels) != (of_teacher == labels)
     divergence = F.kl_div(F.log_softmax(student, 1), F.log_softmax(teacher, 1), reduction="none", log_target=True)
     return (divergence.sum(1) * differ).mean()
 
@@ -152,12 +154,13 @@ def inversion_loss(
     ce_weight: float,
     bn_weight: float,
     div_weight: float,
+    div_by_label: bool = False,
 ) -> Tensor:
     """L_CE + λ_1·L_BN - λ_2·L_div: what DENSE's generator minimises.
 
     L_CE is the cross-entropy of the teachers' mean logits at the wanted labels, L_BN the distance to the statistics
     that the teachers' BatchNorm layers remember, averaged over teachers (0 where none has BatchNorm), L_div the
-    disagreement with the student, averaged over students where there are several.
+    disagreement with the student (about the labels, if ``div_by_label``), averaged over students.
     """
     with watched_batch_norms(teachers) as statistics:
         ensemble = logits_of(teachers, images).mean(0)
@@ -165,7 +168,8 @@ def inversion_loss(
         if bn_weight and any(batch_norms(teacher) for teacher in teachers):
             loss = loss + bn_weight * statistics.take() / len(teachers)
     if div_weight:
-        gaps = [disagreement(student(images).float(), ensemble) for student in students]
+        about = labels if div_by_label else None
+        gaps = [disagreement(student(images).float(), ensemble, about) for student in students]
         loss = loss - div_weight * torch.stack(gaps).mean()
     return loss
 

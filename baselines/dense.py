@@ -27,6 +27,7 @@ class Dense(Algorithm):
     as in the paper (published code: summed).
     """
 
+    reveals: ClassVar[frozenset[str]] = frozenset({"BatchNorm statistics"})
     conformance_params: ClassVar[Mapping[str, object]] = {
         "server_epochs": 4, "generator_steps": 8, "generator_base": 4, "latent": 8, "batch": 48,
         "generator_lr": 0.01, "student_lr": 0.05,
@@ -116,7 +117,7 @@ class Dense(Algorithm):
         noise = random.normal(params.batch, params.latent).requires_grad_()
         labels = random.integers(task.classes, params.batch).sort().values
         optimiser = torch.optim.Adam([*generator.parameters(), noise], lr=params.generator_lr, betas=(0.5, 0.999))
-        best, images = torch.full((), torch.inf, device=noise.device), torch.empty(0)
+        best, images = noise.new_tensor(torch.inf), torch.empty(0)
         for _ in range(params.generator_steps):
             with self.fed.autocast():
                 made = generator(noise)

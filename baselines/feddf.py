@@ -26,8 +26,8 @@ class FedDF(FusionRounds):
     DEVIATION: the average weighs clients by their sample counts (published code: equal weights, to be had by the
     suite's ``federation.weighting: uniform``) and includes BatchNorm statistics (published: the last client's).
 
-    DEVIATION: the average is always a candidate (published code: only if switched on), and teachers stay in eval mode
-    (published: validating a teacher leaves it in train mode).
+    DEVIATION: the average is a candidate (published default: not, ``average_competes: false``), and teachers stay in
+    eval mode (published: validating a teacher leaves it in train mode).
 
     DEVIATION: the published option of averaging the losses of single teachers is not offered, because its gradient is
     that of ``ensemble: probabilities``.
@@ -49,6 +49,7 @@ class FedDF(FusionRounds):
         lr: float = parameter(1e-3, unit="1", source="paper, Adam with cosine annealing over max_steps", ge=0)
         clip: float | None = parameter(5.0, unit="gradient norm", source="published code", gt=0)
         temperature: float = parameter(1.0, unit="1", source="published code", gt=0)
+        average_competes: bool = parameter(True, unit="yes or no", source="published code, an option")
         ensemble: Literal["logits", "probabilities"] = parameter("logits", unit="mean of", source="paper, AvgLogits")
         batch_norm: BatchNormMode = parameter("update", unit="mode", source="published code")
 
@@ -61,11 +62,13 @@ class FedDF(FusionRounds):
 
     def _distil(self, t: int, student: Classifier, teachers: list[Classifier]) -> None:
         params, public = self.params, self.fed.public
-        adam = torch.optim.Adam(student.parameters(), lr=params.lr)
+        adam = torch.optim.Adam(student.parameters(), lr=params.lr * self.fed.lr_factor(t))
         cosine = torch.optim.lr_scheduler.CosineAnnealingLR(adam, max(1, params.max_steps))
         random = self.fed.rng("public batches", t)
         batches = shuffled_positions(len(public), params.batch, random)
         best_accuracy, best_step, best = self._validated(student), 0, _copy(student)
+        if best_accuracy is not None and not params.average_competes:
+            best_accuracy = -1.0
         student.train(params.batch_norm == "update")
         for step in range(1, params.max_steps + 1):
             images = self.fed.augmented(public.images(next(batches)), random)

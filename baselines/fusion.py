@@ -62,6 +62,31 @@ class FusionRounds(Algorithm):
         return {"server": self.servers}
 
 
+class GeneratorRounds(FusionRounds):
+    """Fusion on the images of one conditional generator, which lives as long as the run.
+
+    ``Params`` of a subclass has ``latent`` and ``generator_base``; see ``conditional_generator``.
+    """
+
+    def setup(self) -> None:
+        """Make the global models and the generator."""
+        super().setup()
+        self.generator = self.fed.module("generator", self._new_generator)
+
+    def image_range(self) -> nn.Module | None:
+        """Return the generator's last layer: by default the standardised one of ``conditional_generator``."""
+        return None
+
+    def _new_generator(self) -> UpsamplingGenerator:
+        params = self.params
+        return conditional_generator(self.fed.task, params.latent, params.generator_base, self.image_range())
+
+
+def sgd_for(students: Sequence[nn.Module], lr: float, weight_decay: float) -> list[Optimizer]:
+    """Return a fresh plain SGD for each student."""
+    return [torch.optim.SGD(student.parameters(), lr=lr, weight_decay=weight_decay) for student in students]
+
+
 class DataFreeDistillation:
     """Alternates between a generator and the students that learn from its images.
 

@@ -10,7 +10,7 @@ import pytest
 from support import describe, jobs_of, run_until
 
 from mosaic_bench.data.catalog import CATALOG
-from mosaic_bench.engine.algorithms import load_plugins
+from mosaic_bench.engine.algorithms import algorithm_names, find_algorithm, load_plugins
 from mosaic_bench.models import ARCHITECTURES, build, width_ratios
 from mosaic_bench.store import State
 
@@ -35,6 +35,13 @@ def test_every_data_set_is_in_the_table_with_its_numbers() -> None:
             f"{record.test:,}",
         ]
         assert table[name][5].startswith(f"{megabytes:,.0f} MB" if megabytes else "none")
+
+
+def test_every_algorithm_is_in_the_table_with_what_it_uses_beside_weights() -> None:
+    table = rows("algorithms.md", "Built in")
+    for name in algorithm_names():
+        uses = ", ".join(sorted(find_algorithm(name).reveals))
+        assert table.get(name, ["", uses])[1] == uses, name
 
 
 def test_every_architecture_is_in_the_table_with_its_parameters() -> None:

@@ -11,20 +11,29 @@ import pytest
 from mosaic_bench.conformance.federations import separable
 from mosaic_bench.conformance.scenarios import MODELS
 from mosaic_bench.engine.algorithms import algorithm_names, find_algorithm, load_plugins
+from mosaic_bench.errors import UserError, did_you_mean
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run every test for every algorithm over every kind of clients."""
     if "algorithm" in metafunc.fixturenames:
-        load_plugins(metafunc.config.getoption("--plugin") or ())
-        names = metafunc.config.getoption("--algorithm") or _with_code_of_their_own()
-        metafunc.parametrize("algorithm", names, scope="module")
+        metafunc.parametrize("algorithm", _chosen(metafunc.config), scope="module")
         metafunc.parametrize("clients", list(MODELS), scope="module")
 
 
-def _with_code_of_their_own() -> list[str]:
-    """Every algorithm that can be found, without variants that only have other defaults."""
-    return [name for name in algorithm_names() if find_algorithm(name).variant_of is None]
+def _chosen(config: pytest.Config) -> list[str]:
+    """Return the algorithms to test: those asked for, or all that have code of their own, not just other defaults."""
+    try:
+        load_plugins(config.getoption("--plugin") or ())
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from error
+    known = algorithm_names()
+    asked: list[str] | None = config.getoption("--algorithm")
+    names = asked or [name for name in known if find_algorithm(name).variant_of is None]
+    for name in names:
+        if name not in known:
+            raise pytest.UsageError(f"--algorithm {name}: no such algorithm{did_you_mean(name, known)}")
+    return names
 
 
 @pytest.fixture(scope="session")

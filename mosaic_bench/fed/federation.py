@@ -217,20 +217,21 @@ class Federation:
             received: from ``broadcast`` or ``stay``.
             loss: (model, batch) -> scalar; the mean cross-entropy by default.
             steps, epochs: budget per client; the suite's when neither is given.
-            lr: learning rate; the suite's in round t, the step, when not given (see ``local_lr``).
+            lr: learning rate; the suite's for this step when not given (see ``lr_factor``).
 
         Raises:
             ValueError: a model that is not the client's own architecture or width.
         """
         return Updates(self._train(received, loss, steps, epochs, lr))
 
-    def local_lr(self, t: int) -> float:
-        """Return the suite's learning rate in communication round ``t`` (from 0): its last rounds can have their own.
+    def lr_factor(self, t: int) -> float:
+        """Return what multiplies learning rates of the model in communication round ``t`` (from 0): 1, or the tail's.
 
-        ``train`` takes it for round = step; an algorithm whose steps are not rounds hands it over as ``lr``.
+        ``train`` applies it to the suite's rate, for round = step; an algorithm whose steps are not rounds gives the
+        rate as ``lr``. Rates at which a server trains the model follow it too.
         """
         tail = self.local.tail
-        return tail.lr if tail is not None and t >= self.rounds - tail.rounds else self.local.lr
+        return tail.factor if tail is not None and t >= self.rounds - tail.rounds else 1.0
 
     def map(self, fn: Callable[..., T], cohort: Iterable[int], kind: str, **payload: Any) -> dict[int, T]:
         """Run ``fn(data, **payload)`` beside each client's data and upload what it returns as ``kind``.
@@ -294,7 +295,7 @@ class Federation:
     ) -> Iterator[Update]:
         if steps is None and epochs is None:
             steps, epochs = self.local.steps, self.local.epochs
-        rate = self.local_lr(self._t) if lr is None else lr
+        rate = self.local.lr * self.lr_factor(self._t) if lr is None else lr
         sgd = SGD(rate, self.local.momentum, self.local.weight_decay, self.local.clip)
         for item in received:
             with self.ledger.client_time(), self._opened(item.client) as data:

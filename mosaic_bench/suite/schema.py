@@ -142,15 +142,15 @@ class FederationSpec(Section):
 
 
 class TailSpec(Section):
-    """The last communication rounds, at another learning rate (usually a much lower one), for every algorithm.
+    """The last communication rounds, in which the model learns more slowly, whatever the algorithm.
 
     Attributes:
         rounds: how many of the suite's rounds, counted from the last.
-        lr: of SGD in these rounds.
+        factor: multiplies the clients' learning rate in these rounds, and the one at which a server distils.
     """
 
     rounds: int = Field(ge=1)
-    lr: float = Field(ge=0)
+    factor: float = Field(0.05, ge=0)
 
 
 class LocalSpec(Section):
@@ -161,7 +161,7 @@ class LocalSpec(Section):
         epochs: passes over the client's images a round. Exactly one of the two is given.
         batch: images per minibatch.
         lr, momentum, weight_decay: of SGD, whose state is not kept between rounds.
-        tail: the last rounds at a rate of their own; None keeps one rate throughout.
+        tail: the last rounds at a lower rate; None keeps one rate throughout.
         clip: largest gradient norm; None leaves gradients alone.
         augment: none, or standard (crop of the image padded by 4 pixels; flip where the data set allows it).
         precision: fp32, or bf16 autocast.

@@ -10,7 +10,7 @@ from published import random_images
 from torchvision.transforms import v2
 
 from mosaic_bench.data import Dataset, Split, open_dataset
-from mosaic_bench.data.device import Augmentation, DeviceImages, Draws
+from mosaic_bench.data.device import Augmentation, DeviceImages, Draws, augment
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 

@@ -91,12 +91,12 @@ def test_a_zero_learning_rate_leaves_parameters_and_moves_only_batch_statistics(
         assert moved == any(part in name for part in ("running_", "num_batches")), name
 
 
-def test_the_last_rounds_can_have_a_rate_of_their_own() -> None:
-    """The last two of five rounds train as a federation at the tail's rate does; earlier ones don't notice it."""
+def test_the_last_rounds_can_have_a_lower_rate() -> None:
+    """The last two of five rounds train as a federation at half the rate does; earlier ones don't notice the tail."""
     rounds = {"clients": 3, "rounds": 5}
-    tail = federation(cell(federation=rounds, local__tail={"rounds": 2, "lr": 0.001}))
-    plain, slow = (federation(cell(federation=rounds, local__lr=lr)) for lr in (0.05, 0.001))
-    assert [tail.local_lr(t) for t in range(5)] == [0.05, 0.05, 0.05, 0.001, 0.001]
+    tail = federation(cell(federation=rounds, local__tail={"rounds": 2, "factor": 0.5}))
+    plain, slow = (federation(cell(federation=rounds, local__lr=lr)) for lr in (0.05, 0.025))
+    assert [tail.lr_factor(t) for t in range(5)] == [1, 1, 1, 0.5, 0.5]
     for t, same in ((0, plain), (2, plain), (3, slow), (4, slow)):
         states = []
         for fed in (tail, same):
@@ -107,7 +107,7 @@ def test_the_last_rounds_can_have_a_rate_of_their_own() -> None:
 
 
 def test_a_rate_that_the_algorithm_gives_is_stronger_than_the_tail() -> None:
-    fed = federation(cell(local__tail={"rounds": 2, "lr": 0.0}))  # of two rounds
+    fed = federation(cell(local__tail={"rounds": 2, "factor": 0.0}))  # of two rounds
     [still] = fed.train(fed.broadcast(fed.model(), [1])).keep()
     [moved] = fed.train(fed.broadcast(fed.model(), [1]), lr=fed.local.lr).keep()
     initial = fed.model().state_dict()

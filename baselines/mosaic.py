@@ -320,7 +320,7 @@ class Mosaic(Algorithm):
 
     def _rate_of_last_round(self, index: int) -> float:
         """Warm-up and upload are rounds too, so this is the suite's rate for the round of that number."""
-        return self.fed.local_lr(self._lengths["warm_up"] + 1 + index)
+        return self.fed.local.lr * self.fed.lr_factor(self._lengths["warm_up"] + 1 + index)
 
     def _keep_distilled(self, index: int) -> None:
         if index == 0:

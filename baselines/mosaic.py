@@ -67,7 +67,7 @@ class TeacherSettings(SyntheticSettings, MetaSettings):
     images: Literal["generated", "public"] = parameter("generated", unit="to distil on", source="paper")
 
 
-@register("mosaic", title="Mosaic", paper="Mosaic: data-free distillation by a mixture of experts; our reading")
+@register("mosaic", title="Mosaic", paper="Mosaic; our reading, docs/mosaic.md")
 class Mosaic(Algorithm):
     """Four stages: local training, a generator per client, a teacher of class-wise experts, distillation.
 

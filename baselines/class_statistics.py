@@ -126,13 +126,13 @@ class StatisticsClassifier(nn.Module):
 def feature_space(fed: Federation, model: Classifier, settings: StatisticsSettings) -> FeatureSpace:
     """Return the space that the settings name, of ``model`` or of a fresh network of its architecture."""
     if settings.space == "random":
-        return FeatureSpace(fed.model(fed.architectures[0]), "blocks").eval()
+        return FeatureSpace(fed.model(fed.architectures[0]), "blocks")
     return FeatureSpace(model, settings.space)
 
 
 def feature_width(fed: Federation, settings: StatisticsSettings) -> int:
     """Dimensions d of the space that the settings name."""
-    space = feature_space(fed, fed.model(fed.architectures[0]), settings).eval()
+    space = feature_space(fed, fed.model(fed.architectures[0]), settings)
     with torch.no_grad():
         blank = fed.task.from_pixels(torch.zeros(1, fed.task.channels, fed.task.size, fed.task.size))
         return space(blank.to(space.classifier.head.weight.device)).shape[1]
@@ -147,8 +147,7 @@ def collect_(
     Two passes beside the clients' data: moments go up; then, of every tenth image, the losses at a few temperatures,
     whose sum over clients decides.
     """
-    classes, cohort, was_training = fed.task.classes, list(cohort), classifier.training
-    classifier.eval()
+    classes, cohort = fed.task.classes, list(cohort)
 
     def moments(data: ClientData, space: FeatureSpace) -> dict[str, Tensor]:
         features, labels = _described(data, space, judged=False)
@@ -165,7 +164,6 @@ def collect_(
 
     total = torch.stack(list(fed.map(losses, cohort, KIND, head=classifier.head).values())).sum(0)
     classifier.head.soften_(TEMPERATURES[int(total.argmin())])
-    classifier.train(was_training)
 
 
 def _described(data: ClientData, space: FeatureSpace, judged: bool) -> tuple[Tensor, Tensor]:

@@ -58,7 +58,8 @@ class Experts(nn.Module):
 
     def tokens(self, outputs: Tensor) -> Tensor:
         """What the experts say, (b, C, C), expert by expert, from the members' outputs (b, M, C)."""
-        return torch.einsum("cm,bmk->bck", self.mixing, outputs)
+        with torch.autocast(outputs.device.type, enabled=False):
+            return torch.einsum("cm,bmk->bck", self.mixing, outputs)
 
     def forward(self, images: Tensor) -> Tensor:
         """What the experts say about images, (b, C, C)."""

@@ -24,13 +24,13 @@ class FeatureSpace(nn.Module):
     Closed-form heads need float32: in bfloat16 they lose ten points.
 
     Args:
-        classifier: shared, not copied.
+        classifier: shared, not copied; put in eval mode.
         space: which features.
     """
 
     def __init__(self, classifier: Classifier, space: Space) -> None:
         super().__init__()
-        self.classifier = classifier
+        self.classifier = classifier.eval()
         self.space = space
 
     def forward(self, images: Tensor) -> Tensor:

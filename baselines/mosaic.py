@@ -46,13 +46,11 @@ from mosaic_bench.models import Classifier, recalibrate_
 
 
 class LocalSettings(Hyperparameters):
-    """Rounds, and the clients' last training before they upload."""
+    """The clients' last training before they upload."""
 
-    warmup_rounds: int | None = parameter(None, unit="rounds", source="None: all but upload and last rounds", ge=1)
     expert_steps: int | None = parameter(100, unit="steps", source="ours; None: an ordinary round, as published", ge=1)
     expert_lr: float = parameter(0.03, unit="1", source="ours, cosine to 0", gt=0)
     expert_prior: bool = parameter(True, unit="log prior in the loss", source="ours; published code: no")
-    last_rounds: int = parameter(0, unit="rounds", source="ours; published code: 39", ge=0)
 
 
 class TeacherSettings(SyntheticSettings, MetaSettings):
@@ -69,7 +67,7 @@ class TeacherSettings(SyntheticSettings, MetaSettings):
     images: Literal["generated", "public"] = parameter("generated", unit="to distil on", source="paper")
 
 
-@register("mosaic", title="Mosaic", paper="Mosaic: data-free distillation by a mixture of experts; our reading")
+@register("mosaic", title="Mosaic", paper="Mosaic; our reading, docs/mosaic.md")
 class Mosaic(Algorithm):
     """Four stages: local training, a generator per client, a teacher of class-wise experts, distillation.
 
@@ -100,6 +98,11 @@ class Mosaic(Algorithm):
     class Params(LocalSettings, GeneratorSettings, TeacherSettings, DistillationSettings):
         """Hyper-parameters of Mosaic."""
 
+        warmup_rounds: int | None = parameter(
+            None, unit="rounds", source="None: all but upload and last rounds; published code: 40", ge=1
+        )
+        last_rounds: int = parameter(0, unit="rounds", source="ours; published code: 39", ge=0)
+
     params: Params
 
     # -- stages -------------------------------------------------------------------------------------------------------
@@ -108,7 +111,7 @@ class Mosaic(Algorithm):
     def stages(cls, params: Params, rounds: int, cohort: int) -> Sequence[Stage]:
         """Warm-up is FedAvg's; experts and generators serve every variant of the server's part."""
         lengths = cls.stage_lengths(params, rounds, cohort)
-        local = {"experts": params.experts, **_chosen(params, LocalSettings, without="last_rounds")}
+        local = {"experts": params.experts, **_chosen(params, LocalSettings)}
         return [
             Stage(FedAvg, "rounds", lengths["warm_up"], keeps=("servers",)),
             Stage(Mosaic, "upload", 1, keeps=("servers", "members", "averaged", "known"), params=local),
@@ -355,6 +358,6 @@ class Mosaic(Algorithm):
         return PublishedMetaModel(classes) if self.params.fusion == "published" else MetaModel(classes)
 
 
-def _chosen(params: Hyperparameters, part: type[Hyperparameters], without: str = "") -> dict[str, Any]:
+def _chosen(params: Hyperparameters, part: type[Hyperparameters]) -> dict[str, Any]:
     """The hyper-parameters of one part of the method, by name."""
-    return {name: getattr(params, name) for name in part.model_fields if name != without}
+    return {name: getattr(params, name) for name in part.model_fields}

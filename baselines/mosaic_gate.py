@@ -28,6 +28,10 @@ class GatedMosaic(Mosaic):
     reveals: ClassVar[frozenset[str]] = frozenset({"label counts", "generators"})
     conformance_params: ClassVar[Mapping[str, object]] = {**Mosaic.conformance_params, "gate_steps": 10}
 
+    slice_titles: ClassVar[Mapping[str, str]] = {
+        key: "Mosaic (generator gate)" + each.removeprefix("Mosaic") for key, each in Mosaic.slice_titles.items()
+    }
+
     class Params(Mosaic.Params):
         """Hyper-parameters of Mosaic with a gate."""
 

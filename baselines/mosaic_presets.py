@@ -18,6 +18,8 @@ preset(
     "Mosaic (published)",
     expert_steps=None,
     expert_prior=False,
+    generator_lr=2e-4,
+    generator_network="dcgan",
     entropy_weight=0.0,
     diversity_weight=5.0,
     inversion_weight=0.0,

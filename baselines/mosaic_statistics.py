@@ -39,6 +39,10 @@ class StatisticsMosaic(Mosaic):
         **Mosaic.conformance_params, "last_rounds": 1, "mix_rounds": 1, "mix_pool": 40,
     }  # fmt: skip
 
+    slice_titles: ClassVar[Mapping[str, str]] = {
+        key: "Mosaic (class statistics)" + each.removeprefix("Mosaic") for key, each in Mosaic.slice_titles.items()
+    }
+
     class Params(Mosaic.Params, StatisticsSettings):
         """Hyper-parameters of Mosaic with class statistics."""
 

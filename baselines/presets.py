@@ -46,7 +46,7 @@ def preset(
         "reveals": algorithm.reveals if reveals is None else reveals,
         "conformance_params": {key: v for key, v in algorithm.conformance_params.items() if key not in defaults},
         "stages": classmethod(lambda cls, params, rounds, cohort: algorithm.stages(params, rounds, cohort)),
-        "slice_titles": {key: f"{t} ({title})" for key, t in algorithm.slice_titles.items()},
+        "slice_titles": {key: title + t.removeprefix(algorithm.title) for key, t in algorithm.slice_titles.items()},
     }
     variant = type(f"{algorithm.__name__}[{name}]", (algorithm,), members)
     return register(name, paper=algorithm.paper, title=title, version=algorithm.version, extension=algorithm.extension)(

@@ -51,13 +51,14 @@ def class_centroids(vectors: Tensor, labels: Tensor, k: int, random: Random) -> 
 
 
 def centroids(vectors: Tensor, k: int, random: Random) -> Tensor:
-    """The k-means centroids (min(k, m), d) of vectors (m, d)."""
+    """The k-means centroids of vectors (m, d): min(k, distinct vectors) of them, or all vectors where m ≤ k."""
     if len(vectors) <= k:
         return vectors.clone()
     from sklearn.cluster import KMeans
 
     seed = int(random.integers(2**31 - 1, 1))
-    found = KMeans(k, n_init=1, random_state=seed).fit(vectors.cpu().numpy())
+    distinct = len(vectors.unique(dim=0))
+    found = KMeans(min(k, distinct), n_init=1, random_state=seed).fit(vectors.cpu().numpy())
     return torch.from_numpy(found.cluster_centers_).to(vectors)
 
 

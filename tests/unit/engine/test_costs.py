@@ -1,6 +1,7 @@
 """Costs known beforehand: what counts as alike, what is trusted most, and that growth is extrapolated exactly."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -167,7 +168,7 @@ def test_growing_server_steps_are_extrapolated_along_their_line(tmp_path: Path, 
     from mosaic_bench.engine.cell_run import Bench
     from mosaic_bench.engine.costs.timing import _Stopwatch
 
-    watch = _Stopwatch(job, Bench(job.cell, job.partition, CellRun([], CPU), frozenset()), CPU)
+    watch = _Stopwatch(job, Bench(job.cell, job.partition, CellRun([], CPU), frozenset()), time.process_time)
     assert watch._changes(0, 42) == [3]
     ticks = iter(range(10**6))
     watch._now = lambda: next(ticks)  # every step takes one second, whatever the machine does

@@ -87,10 +87,11 @@ def _summary(
     if not todo:
         return ["nothing to do"]
     seconds = [cost.seconds * left for cost, left in todo]
+    hours = sum(seconds) / 3600
     slot, kept = "core" if device == "cpu" else "GPU", sum(cost.disk for cost in costs)
     checkpoints = sum(sorted((cost.checkpoint for cost, _ in todo), reverse=True)[:workers])
     lines = [
-        f"to do: {len(todo)} cells, {sum(seconds) / 3600:.2g} {slot}-hours; "
+        f"to do: {len(todo)} cells, {hours:,.{0 if hours >= 10 else 2}f} {slot}-hours; "
         f"about {duration(makespan(seconds, workers))} with {workers} at a time",
         f"on disk: {amount_of_bytes(kept)} when all is done, {amount_of_bytes(checkpoints)} of checkpoints meanwhile",
     ]
@@ -99,8 +100,8 @@ def _summary(
         lines.append("≈ from a few timed steps")
     if Basis.FLOPS in bases:
         lines.append(
-            f"~ from FLOPs of local training and evaluation at an assumed {forecast.speed / 1e9:g} GFLOP/s; "
-            "what the server does comes on top"
+            f"~ from FLOPs of local training and evaluation, at an assumed {forecast.speed / 1e9:,g} GFLOP/s or what a "
+            "cut timing reached; what the server does comes on top"
         )
     return lines
 

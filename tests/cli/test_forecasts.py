@@ -59,7 +59,7 @@ def test_a_plan_calibrates_once_and_remembers(uneven: Path, tmp_path: Path, call
     options = [uneven, "--results", tmp_path / "results", "-j", "2"]
     rough = call("plan", *options, "--no-calibration")
     assert all(text.startswith("~ ") for text in expected(rough.out))
-    assert "~ from FLOPs of local training and evaluation at an assumed 20 GFLOP/s" in rough.out
+    assert "~ from FLOPs of local training and evaluation, at an assumed 20 GFLOP/s" in rough.out
     timed = call("plan", *options)
     assert all(text.startswith("≈ ") for text in expected(timed.out))
     assert re.search(r"^to do: 3 cells, \S+ core-hours; about \S+ s with 2 at a time$", timed.out, re.MULTILINE)

@@ -92,7 +92,7 @@ class Forecast:
                     report(f"{len(unknown) - done} kinds of cells are left untimed; --calibrate times all")
                     break
                 self._time(alike[0], min(left, _LIMIT), report)
-        self._book.save()
+                self._book.save()
 
     def _candidate(self, job: Job, folder: CellFolder | None) -> _Candidate:
         images = images_of(job, self._datasets)
@@ -127,17 +127,17 @@ class Forecast:
 
     def _time(self, candidate: _Candidate, limit: float, report: Callable[[str], None]) -> None:
         # Imported here, since it loads a compiler that other verbs need not wait for.
-        from mosaic_bench.engine.costs.timing import (
-            TooSlow,
-            time_cell,
-        )
+        from mosaic_bench.engine.costs.timing import TooSlow, time_cell
 
         job = candidate.job
         try:
             cost = time_cell(job, self._datasets.directories, self._device, limit)
         except TooSlow as slow:
-            cost = self._from_flops(candidate, slow.speed or self.speed)
-            report(f"{job.algorithm.name}: steps too long to time; FLOPs at {slow.speed / 1e9:.3g} GFLOP/s instead")
+            if limit < _LIMIT:  # the next call may have more time for it
+                return
+            speed = slow.speed or self.speed
+            cost = self._from_flops(candidate, speed)
+            report(f"{job.algorithm.name}: steps too long to time; FLOPs at {speed / 1e9:.3g} GFLOP/s instead")
         except Exception as error:  # whatever an algorithm raises; the run will tell
             report(f"{job.algorithm.name}: cannot be timed ({type(error).__name__}: {error})")
             return

@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
@@ -71,13 +71,14 @@ def time_cell(job: Job, directories: Sequence[Path], device: torch.device, limit
     Raises:
         TooSlow: the limit was too short.
     """
-    began = time.perf_counter()
+    now = _clock(device)
+    began = now()
     bench = Bench(job.cell, job.partition, CellRun(directories, device), job.algorithm.reveals)
     try:
         with _at_most(limit):
-            return _Stopwatch(job, bench, device).cost()
+            return _Stopwatch(job, bench, now).cost()
     except _OutOfTime:
-        raise TooSlow(bench.federation.ledger.flops / (time.perf_counter() - began)) from None
+        raise TooSlow(bench.federation.ledger.flops / (now() - began)) from None
     except Unsupported:
         return Cost(0, _FILES, 0, Basis.TIMED)
 
@@ -94,12 +95,10 @@ class _Step:
 class _Stopwatch:
     """One cell, set up, with its clock and its counter of FLOPs."""
 
-    def __init__(self, job: Job, bench: Bench, device: torch.device) -> None:
+    def __init__(self, job: Job, bench: Bench, now: Callable[[], float]) -> None:
         self._cell, self._bench = job.cell, bench
-        # On a CPU a busy machine must not count: with one thread, its own time is what it will need.
-        alone = device.type == "cpu" and torch.get_num_threads() == 1
-        self._now = time.process_time if alone else time.perf_counter
-        began = self._now()
+        self._now = now
+        began = now()
         self._algorithm: Algorithm = job.algorithm(bench.federation, job.params)
         with seeded(job.cell.seed, "setup"):
             self._algorithm.setup()
@@ -198,6 +197,12 @@ class _Stopwatch:
         buffer = io.BytesIO()
         torch.save(self._keeper.collect(), buffer)
         return buffer.tell()
+
+
+def _clock(device: torch.device) -> Callable[[], float]:
+    """Return seconds that a busy machine does not distort where there are some: a single thread's own time."""
+    alone = device.type == "cpu" and torch.get_num_threads() == 1
+    return time.process_time if alone else time.perf_counter
 
 
 class _FlopCounter(TorchDispatchMode):

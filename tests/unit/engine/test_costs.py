@@ -1,6 +1,7 @@
 """Costs known beforehand: what counts as alike, what is trusted most, and that growth is extrapolated exactly."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -167,7 +168,7 @@ def test_growing_server_steps_are_extrapolated_along_their_line(tmp_path: Path, 
     from mosaic_bench.engine.cell_run import Bench
     from mosaic_bench.engine.costs.timing import _Stopwatch
 
-    watch = _Stopwatch(job, Bench(job.cell, job.partition, CellRun([], CPU), frozenset()), CPU)
+    watch = _Stopwatch(job, Bench(job.cell, job.partition, CellRun([], CPU), frozenset()), time.process_time)
     assert watch._changes(0, 42) == [3]
     ticks = iter(range(10**6))
     watch._now = lambda: next(ticks)  # every step takes one second, whatever the machine does
@@ -176,7 +177,9 @@ def test_growing_server_steps_are_extrapolated_along_their_line(tmp_path: Path, 
     assert flops == pytest.approx(2 * sum(range(1, 41)) / (grown - 1 + grown), rel=1e-6)
 
 
-def test_steps_that_take_too_long_are_cut_and_tell_the_speed_so_far(tmp_path: Path) -> None:
+def test_steps_that_take_too_long_are_cut_and_tell_the_speed_so_far(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = jobs(tmp_path, **{"steps: 2": "steps: 100000", "batch: 8": "batch: 100"})[0]
     with pytest.raises(TooSlow) as cut:
         time_cell(job, [], CPU, 2.0)
@@ -184,9 +187,15 @@ def test_steps_that_take_too_long_are_cut_and_tell_the_speed_so_far(tmp_path: Pa
     entries = [(job, CellFolder(tmp_path / "x"))]
     forecast = Forecast(Datasets([]), "cpu", 1)
     told: list[str] = []
-    forecast.calibrate(entries, 2.0, told.append)
+    assumed = forecast.costs(entries)
+    forecast.calibrate(entries, 1.0, told.append)
+    assert (told, forecast.costs(entries)) == ([], assumed)  # another time there may be more time
+    monkeypatch.setattr("mosaic_bench.engine.costs.forecast._LIMIT", 2.0)
+    forecast.calibrate(entries, 60, told.append)
     assert told[0].startswith("fedavg: steps too long to time; FLOPs at ")
-    assert forecast.costs(entries)[0].basis is Basis.FLOPS
+    (measured,) = forecast.costs(entries)
+    assert measured.basis is Basis.FLOPS
+    assert measured != assumed[0]
 
 
 def test_an_algorithm_that_cannot_be_timed_is_reported_and_the_others_go_on(

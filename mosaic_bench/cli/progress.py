@@ -80,4 +80,4 @@ class RunProgress:
         width = 2 * len(str(len(self._titles))) + 3
         measured = f"{100 * self._latest[key]:.1f} %" if key in self._latest else ""
         seconds = f"{time.monotonic() - self._began[key]:.1f} s" if key in self._began else ""
-        return f"{count:>{width}} {key} {what:<11} {measured:>7} {seconds:>8}  {title}"
+        return f"{count:>{width}} {key} {what:<8} {measured:>7} {seconds:>8}  {title}"

@@ -79,7 +79,8 @@ def run(
         if spec.prefixes:
             write_plan(store.prefixes, plan_sharing(jobs, datasets))
     if rerun is not None:
-        forget(wanted, rerun)
+        with reporting_a_full_disk(store.path):
+            forget(wanted, rerun)
     waiting = [folder for folder in wanted if not folder.status().state.finished]
     waiting.sort(key=lambda folder: -seconds[folder.key])  # a long cell that starts last keeps one worker busy alone
     console.print(f"{loaded.title}: {len(wanted)} cells, {len(wanted) - len(waiting)} done already")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from math import log
 
 import torch
 import torch.nn.functional as F
@@ -62,12 +63,30 @@ def distillation_loss(student: Tensor, teacher: Tensor, temperature: float = 1.0
     return temperature**2 * F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)
 
 
-def disagreement(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean over the batch of KL(teacher ‖ student) where their predicted classes differ, 0 elsewhere (DENSE, L_div).
+def bhattacharyya(first: Tensor, second: Tensor) -> Tensor:
+    """Mean over the batch of -log Σ_c √(p_c q_c), p and q the softmax of two logits (b, classes); not bounded.
 
-    Both are logits (b, classes); zero, with a zero gradient, when they agree on every image.
+    What Mosaic's published code computes where it says Jensen-Shannon: half the mid-point's KL on logits.
     """
-    differ = student.argmax(1) != teacher.argmax(1)
+    return -torch.logsumexp((F.log_softmax(first, 1) + F.log_softmax(second, 1)) / 2, 1).mean()
+
+
+def jensen_shannon(first: Tensor, second: Tensor) -> Tensor:
+    """Mean over the batch of ½KL(p ‖ m) + ½KL(q ‖ m), m = (p + q)/2, in [0, ln 2]; of two logits (b, classes)."""
+    p, q = F.log_softmax(first, 1), F.log_softmax(second, 1)
+    middle = torch.logaddexp(p, q) - log(2)
+    gaps = [F.kl_div(middle, side, reduction="batchmean", log_target=True) for side in (p, q)]
+    return torch.stack(gaps).mean()
+
+
+def disagreement(student: Tensor, teacher: Tensor, labels: Tensor | None = None) -> Tensor:
+    """Mean over the batch of KL(teacher ‖ student) where they disagree, 0 elsewhere (DENSE, L_div).
+
+    They disagree where their predicted classes differ; with ``labels`` where exactly one of them predicts the label
+    (DFRD's code). Both are logits (b, classes); zero, with a zero gradient, when they agree on every image.
+    """
+    of_student, of_teacher = student.argmax(1), teacher.argmax(1)
+    differ = of_student != of_teacher if labels is None else (of_student == labels) != (of_teacher == labels)
     divergence = F.kl_div(F.log_softmax(student, 1), F.log_softmax(teacher, 1), reduction="none", log_target=True)
     return (divergence.sum(1) * differ).mean()
 
@@ -135,12 +154,13 @@ def inversion_loss(
     ce_weight: float,
     bn_weight: float,
     div_weight: float,
+    div_by_label: bool = False,
 ) -> Tensor:
     """L_CE + λ_1·L_BN - λ_2·L_div: what DENSE's generator minimises.
 
     L_CE is the cross-entropy of the teachers' mean logits at the wanted labels, L_BN the distance to the statistics
     that the teachers' BatchNorm layers remember, averaged over teachers (0 where none has BatchNorm), L_div the
-    disagreement with the student, averaged over students where there are several.
+    disagreement with the student (about the labels, if ``div_by_label``), averaged over students.
     """
     with watched_batch_norms(teachers) as statistics:
         ensemble = logits_of(teachers, images).mean(0)
@@ -148,7 +168,8 @@ def inversion_loss(
         if bn_weight and any(batch_norms(teacher) for teacher in teachers):
             loss = loss + bn_weight * statistics.take() / len(teachers)
     if div_weight:
-        gaps = [disagreement(student(images).float(), ensemble) for student in students]
+        about = labels if div_by_label else None
+        gaps = [disagreement(student(images).float(), ensemble, about) for student in students]
         loss = loss - div_weight * torch.stack(gaps).mean()
     return loss
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from baselines.blocks import LogitEnsemble, descend, distillation_loss, freeze_, inversion_loss
-from mosaic_bench.api import Algorithm, Hyperparameters, Predictors, parameter, register
+from mosaic_bench.api import Algorithm, Hyperparameters, Predictors, Stage, parameter, register
 from mosaic_bench.models import NormalisedImages, UpsamplingGenerator, batch_norms, init_dcgan_
 
 
@@ -27,6 +27,7 @@ class Dense(Algorithm):
     as in the paper (published code: summed).
     """
 
+    reveals: ClassVar[frozenset[str]] = frozenset({"BatchNorm statistics"})
     conformance_params: ClassVar[Mapping[str, object]] = {
         "server_epochs": 4, "generator_steps": 8, "generator_base": 4, "latent": 8, "batch": 48,
         "generator_lr": 0.01, "student_lr": 0.05,
@@ -52,6 +53,12 @@ class Dense(Algorithm):
         temperature: float = parameter(20.0, unit="1", source="published README", gt=0)
 
     params: Params
+
+    @classmethod
+    def stages(cls, params: Params, rounds: int, cohort: int) -> Sequence[Stage]:
+        """The trained clients serve every variant of the server's part."""
+        budget = {"rounds": rounds} if params.local_epochs is None else {"local_epochs": params.local_epochs}
+        return [Stage(Dense, "clients", cohort, keeps=("teachers",), params=budget)]
 
     def setup(self) -> None:
         """Make the student, the clients' models and the student's optimiser."""
@@ -110,7 +117,7 @@ class Dense(Algorithm):
         noise = random.normal(params.batch, params.latent).requires_grad_()
         labels = random.integers(task.classes, params.batch).sort().values
         optimiser = torch.optim.Adam([*generator.parameters(), noise], lr=params.generator_lr, betas=(0.5, 0.999))
-        best, images = torch.full((), torch.inf, device=noise.device), torch.empty(0)
+        best, images = noise.new_tensor(torch.inf), torch.empty(0)
         for _ in range(params.generator_steps):
             with self.fed.autocast():
                 made = generator(noise)

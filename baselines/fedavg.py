@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from mosaic_bench.api import Algorithm, Predictors, register
+from mosaic_bench.api import Algorithm, Hyperparameters, Predictors, Stage, register
 
 
 @register("fedavg", title="FedAvg", paper="McMahan et al., AISTATS 2017")
@@ -22,6 +22,11 @@ class FedAvg(Algorithm):
         "rolling": "FedRolex",
         "random": "Federated Dropout",
     }
+
+    @classmethod
+    def stages(cls, params: Hyperparameters, rounds: int, cohort: int) -> Sequence[Stage]:
+        """Every round serves methods that warm up with rounds of FedAvg."""
+        return [Stage(FedAvg, "rounds", rounds, keeps=("servers",))]
 
     def setup(self) -> None:
         """Make one global model per architecture."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from baselines.blocks import descend, distillation_loss, logits_of, mixture
-from baselines.fusion import BatchNormMode, FusionRounds
+from baselines.fusion import BatchNormMode, FusionRounds, learning
 from baselines.labels import shuffled_positions
 from mosaic_bench.api import Hyperparameters, Unsupported, parameter, register
 from mosaic_bench.models import Classifier
@@ -26,8 +26,8 @@ class FedDF(FusionRounds):
     DEVIATION: the average weighs clients by their sample counts (published code: equal weights, to be had by the
     suite's ``federation.weighting: uniform``) and includes BatchNorm statistics (published: the last client's).
 
-    DEVIATION: the average is always a candidate (published code: only if switched on), and teachers stay in eval mode
-    (published: validating a teacher leaves it in train mode).
+    DEVIATION: the average is a candidate (published default: not, ``average_competes: false``), and teachers stay in
+    eval mode (published: validating a teacher leaves it in train mode).
 
     DEVIATION: the published option of averaging the losses of single teachers is not offered, because its gradient is
     that of ``ensemble: probabilities``.
@@ -49,6 +49,7 @@ class FedDF(FusionRounds):
         lr: float = parameter(1e-3, unit="1", source="paper, Adam with cosine annealing over max_steps", ge=0)
         clip: float | None = parameter(5.0, unit="gradient norm", source="published code", gt=0)
         temperature: float = parameter(1.0, unit="1", source="published code", gt=0)
+        average_competes: bool = parameter(True, unit="yes or no", source="published code, an option")
         ensemble: Literal["logits", "probabilities"] = parameter("logits", unit="mean of", source="paper, AvgLogits")
         batch_norm: BatchNormMode = parameter("update", unit="mode", source="published code")
 
@@ -61,27 +62,29 @@ class FedDF(FusionRounds):
 
     def _distil(self, t: int, student: Classifier, teachers: list[Classifier]) -> None:
         params, public = self.params, self.fed.public
-        adam = torch.optim.Adam(student.parameters(), lr=params.lr)
+        adam = torch.optim.Adam(student.parameters(), lr=params.lr * self.fed.lr_factor(t))
         cosine = torch.optim.lr_scheduler.CosineAnnealingLR(adam, max(1, params.max_steps))
         random = self.fed.rng("public batches", t)
         batches = shuffled_positions(len(public), params.batch, random)
         best_accuracy, best_step, best = self._validated(student), 0, _copy(student)
-        student.train(params.batch_norm == "update")
-        for step in range(1, params.max_steps + 1):
-            images = self.fed.augmented(public.images(next(batches)), random)
-            with self.fed.autocast():
-                with torch.no_grad():
-                    target = self._ensemble(teachers, images)
-                loss = distillation_loss(student(images).float(), target, params.temperature)
-            descend(adam, loss, params.clip)
-            cosine.step()
-            if best_accuracy is None or step % params.check_every:
-                continue
-            accuracy = self._validated(student)  # the only wait for the device
-            if accuracy is not None and accuracy > best_accuracy:
-                best_accuracy, best_step, best = accuracy, step, _copy(student)
-            elif step - best_step >= params.patience:
-                break
+        if best_accuracy is not None and not params.average_competes:
+            best_accuracy = -1.0
+        with learning(student, params.batch_norm):
+            for step in range(1, params.max_steps + 1):
+                images = self.fed.augmented(public.images(next(batches)), random)
+                with self.fed.autocast():
+                    with torch.no_grad():
+                        target = self._ensemble(teachers, images)
+                    loss = distillation_loss(student(images).float(), target, params.temperature)
+                descend(adam, loss, params.clip)
+                cosine.step()
+                if best_accuracy is None or step % params.check_every:
+                    continue
+                accuracy = self._validated(student)  # the only wait for the device
+                if accuracy is not None and accuracy > best_accuracy:
+                    best_accuracy, best_step, best = accuracy, step, _copy(student)
+                elif step - best_step >= params.patience:
+                    break
         if best_accuracy is not None:
             student.load_state_dict(best)
 

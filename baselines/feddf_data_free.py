@@ -11,14 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.blocks import diversity_loss, logits_of, mixture
-from baselines.fusion import BatchNormMode, DataFreeDistillation, FusionRounds, conditional_generator
+from baselines.fusion import BatchNormMode, DataFreeDistillation, GeneratorRounds, sgd_for
 from baselines.labels import label_counts, quota_labels
 from mosaic_bench.api import Hyperparameters, parameter, register
 from mosaic_bench.models import Classifier
 
 
 @register("feddf-data-free", title="FedDF (data-free)", paper="Lin et al., NeurIPS 2020; Zhang et al., CVPR 2022")
-class DataFreeFedDF(FusionRounds):
+class DataFreeFedDF(GeneratorRounds):
     """FedDF on generated images, as FedFTG's authors compare with it: first the generator learns, then the students.
 
     The generator minimises L_dis + (1/|S|) Σ_k CE(f_k(G(z, y)), y); the students learn the mean probability of the
@@ -51,13 +51,9 @@ class DataFreeFedDF(FusionRounds):
     params: Params
 
     def setup(self) -> None:
-        """Make the global models and the generator, which lives as long as the run."""
+        """Make the global models and the generator."""
         super().setup()
-        params = self.params
         self.counts: dict[int, Tensor] = {}
-        self.generator = self.fed.module(
-            "generator", lambda: conditional_generator(self.fed.task, params.latent, params.generator_base)
-        )
 
     def fuse(self, t: int, students: list[Classifier], teachers: list[Classifier]) -> None:
         """Train the generator, then the students on its images."""
@@ -69,7 +65,7 @@ class DataFreeFedDF(FusionRounds):
             self.generator,
             torch.optim.Adam(self.generator.parameters(), lr=params.generator_lr * rate, weight_decay=decay),
             students,
-            [torch.optim.SGD(s.parameters(), lr=params.student_lr * rate, weight_decay=decay) for s in students],
+            sgd_for(students, params.student_lr * rate * self.fed.lr_factor(t), decay),
             params.batch_norm,
         )
         steps = params.generator_steps + params.student_steps

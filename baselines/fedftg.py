@@ -11,14 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.blocks import diversity_loss, logits_of, mixture
-from baselines.fusion import BatchNormMode, DataFreeDistillation, FusionRounds, conditional_generator
+from baselines.fusion import BatchNormMode, DataFreeDistillation, GeneratorRounds, sgd_for
 from baselines.labels import class_weights, label_counts, quota_labels
 from mosaic_bench.api import Hyperparameters, parameter, register
 from mosaic_bench.models import Classifier
 
 
 @register("fedftg", title="FedFTG", paper="Zhang et al., CVPR 2022")
-class FedFTG(FusionRounds):
+class FedFTG(GeneratorRounds):
     """A generator looks for images on which student and clients differ; the student learns the clients' answer there.
 
     With α_{k,y} client k's share of the cohort's images of class y, and x = G(z, y) for labels y in proportion to the
@@ -74,11 +74,7 @@ class FedFTG(FusionRounds):
     def setup(self) -> None:
         """Make the global models and the generator."""
         super().setup()
-        params = self.params
         self.counts: dict[int, Tensor] = {}
-        self.generator = self.fed.module(
-            "generator", lambda: conditional_generator(self.fed.task, params.latent, params.generator_base)
-        )
 
     def fuse(self, t: int, students: list[Classifier], teachers: list[Classifier]) -> None:
         """Alternate between generator and students."""
@@ -120,12 +116,8 @@ class FedFTG(FusionRounds):
 
     def _game(self, t: int, students: list[Classifier]) -> DataFreeDistillation:
         params, rate = self.params, self.params.lr_decay**t
-        decay = params.weight_decay
         adam = torch.optim.Adam(self.generator.parameters(), lr=params.generator_lr * rate)
-        sgds = [
-            torch.optim.SGD(student.parameters(), lr=params.student_lr * rate, weight_decay=decay)
-            for student in students
-        ]
+        sgds = sgd_for(students, params.student_lr * rate * self.fed.lr_factor(t), params.weight_decay)
         return DataFreeDistillation(self.fed, self.generator, adam, students, sgds, params.batch_norm)
 
     def _adversarial(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -29,6 +30,7 @@ __all__ = [
     "PrivacyError",
     "Random",
     "Received",
+    "Stage",
     "Task",
     "Unsupported",
     "Update",
@@ -62,6 +64,26 @@ def parameter(default: Any, *, unit: str, source: str, **limits: Any) -> Any:
     return Field(default, json_schema_extra={"unit": unit, "source": source}, **limits)
 
 
+@dataclass(frozen=True)
+class Stage:
+    """Steps that come out the same, bit for bit, in every cell whose algorithm declares them: they are done once.
+
+    Attributes:
+        owner: the algorithm whose file holds the code of these steps; its version is part of what the stage is.
+        name: tells the stages of one owner apart.
+        steps: how many steps the algorithm spends in the stage.
+        keeps: attributes of ``self`` that the stage changes; all others stay as ``setup`` left them.
+        params: all that the result depends on beside the cell's data, partition, models, local settings and seed:
+            hyper-parameters, and the rounds of the suite where the stage looks at them. Plain values.
+    """
+
+    owner: type[Algorithm]
+    name: str
+    steps: int
+    keeps: tuple[str, ...]
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Algorithm(ABC):
     """One federated-learning method.
 
@@ -74,6 +96,8 @@ class Algorithm(ABC):
         reveals: kinds of things that the method uses beyond model weights: what clients upload beside them ("label
             counts", "prototypes", ...), and what the server holds of data ("public images", "validation labels").
             Using another kind raises.
+        variant_of: the algorithm whose code this is, for one that only has other defaults; the conformance suite tests
+            it when it is named.
         conformance_params: hyper-parameters that make a run of the method a matter of a second, for the conformance
             suite (``mosaic_bench.conformance``).
         slice_titles: what tables call the method under width budgets, by extraction; its title when not said.
@@ -87,6 +111,7 @@ class Algorithm(ABC):
     version: ClassVar[int]
     extension: ClassVar[bool]
     reveals: ClassVar[frozenset[str]] = frozenset()
+    variant_of: ClassVar[str | None] = None
     conformance_params: ClassVar[Mapping[str, Any]] = {}
     slice_titles: ClassVar[Mapping[str, str]] = {}
 
@@ -94,6 +119,11 @@ class Algorithm(ABC):
         """No hyper-parameters beyond the suite's."""
 
     server: Any
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "stages" not in vars(cls):  # a subclass may have changed the steps: it declares its stages itself
+            cls.stages = Algorithm.stages  # type: ignore[method-assign]
 
     def __init__(self, fed: Federation, params: Hyperparameters) -> None:
         self.fed = fed
@@ -105,6 +135,20 @@ class Algorithm(ABC):
     def steps(self) -> int:
         """Steps in all: the suite's communication rounds, unless the method counts otherwise."""
         return self.fed.rounds
+
+    @classmethod
+    def stages(cls, params: Any, rounds: int, cohort: int) -> Sequence[Stage]:
+        """Declare the first steps as stages, in order from step 0, for other cells to share.
+
+        Inside its stages a method draws under the same names and evaluates the same predictors as every other that
+        declares them. Nothing is shared by default, nor inherited.
+
+        Args:
+            params: the method's hyper-parameters.
+            rounds: communication rounds of the suite.
+            cohort: clients in each cohort.
+        """
+        return ()
 
     @abstractmethod
     def setup(self) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mosaic_bench.store import Store
-from mosaic_bench.suite.source import read_source
+from mosaic_bench.store import CellFolder, Store, StoreError
 
 
 def find_store(argument: Path, results: Path) -> Store:
@@ -13,5 +12,26 @@ def find_store(argument: Path, results: Path) -> Store:
     if argument.is_dir():
         return Store(argument)
     if argument.suffix in {".yaml", ".yml"}:
+        from mosaic_bench.suite.source import read_source
+
         return Store(results / str(read_source(argument).data.get("suite", argument.stem)))
     return Store(results / argument)
+
+
+def find_cell(key: str, results: Path) -> CellFolder:
+    """Find a cell by the start of its key, in a results folder or in the folder of one suite.
+
+    Raises:
+        StoreError: no cell, or several.
+    """
+    roots = [results, *sorted(path for path in results.glob("*") if path.is_dir())]
+    found = [cell for root in roots for cell in Store(root).cells() if cell.key.startswith(key)]
+    if not found:
+        raise StoreError(f"{results}: no cell has a key that starts with '{key}'; `status SUITE` lists keys")
+    if len(found) > 1:
+        folders = ", ".join(str(cell.path) for cell in found[:5])
+        raise StoreError(
+            f"{len(found)} cells have a key that starts with '{key}': {folders}; "
+            "give more of it, or --results with the folder of one suite"
+        )
+    return found[0]

@@ -10,16 +10,29 @@ import pytest
 
 from mosaic_bench.conformance.federations import separable
 from mosaic_bench.conformance.scenarios import MODELS
-from mosaic_bench.engine.algorithms import algorithm_names, load_plugins
+from mosaic_bench.engine.algorithms import algorithm_names, find_algorithm, load_plugins
+from mosaic_bench.errors import UserError, did_you_mean
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run every test for every algorithm over every kind of clients."""
     if "algorithm" in metafunc.fixturenames:
-        load_plugins(metafunc.config.getoption("--plugin") or ())
-        names = metafunc.config.getoption("--algorithm") or algorithm_names()
-        metafunc.parametrize("algorithm", names, scope="module")
+        metafunc.parametrize("algorithm", _chosen(metafunc.config), scope="module")
         metafunc.parametrize("clients", list(MODELS), scope="module")
+
+
+def _chosen(config: pytest.Config) -> list[str]:
+    """Return the algorithms to test: those asked for, or all that have code of their own, not only other defaults."""
+    try:
+        load_plugins(config.getoption("--plugin") or ())
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from error
+    known = algorithm_names()
+    asked: list[str] = config.getoption("--algorithm") or []
+    for name in asked:
+        if name not in known:
+            raise pytest.UsageError(f"--algorithm {name}: no such algorithm{did_you_mean(name, known)}")
+    return asked or [name for name in known if find_algorithm(name).variant_of is None]
 
 
 @pytest.fixture(scope="session")

@@ -66,8 +66,8 @@ def do_steps(algorithm: Algorithm, steps: int) -> None:
             algorithm.step(t)
 
 
-def run_until(folder: CellFolder, directories: list[Path], stop_after: int | None = None) -> State:
-    """Run a cell in this process; stop and save after ``stop_after`` more steps."""
+def run_until(folder: CellFolder, directories: list[Path], stop_after: int | None = None, prefixes: int = 0) -> State:
+    """Run a cell in this process; stop and save after ``stop_after`` more steps; share steps where there is room."""
     done = 0
 
     def should_stop() -> bool:
@@ -76,7 +76,8 @@ def run_until(folder: CellFolder, directories: list[Path], stop_after: int | Non
         return done == stop_after
 
     torch.set_num_threads(1)
-    return run_cell(folder, CellRun(directories, CPU, checkpoint_every=1000, should_stop=should_stop))
+    how = CellRun(directories, CPU, checkpoint_every=1000, should_stop=should_stop, prefixes=prefixes)
+    return run_cell(folder, how)
 
 
 def exact(records: list[dict[str, Any]]) -> list[dict[str, Any]]:

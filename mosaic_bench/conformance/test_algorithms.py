@@ -18,6 +18,7 @@ from mosaic_bench.data import Dataset, open_dataset
 from mosaic_bench.data.device import DeviceImages
 from mosaic_bench.engine.algorithms import find_algorithm
 from mosaic_bench.engine.evaluate import evaluate
+from mosaic_bench.engine.stages import Shared, ends, stages_of, write_plan
 from mosaic_bench.store import CellFolder, State
 
 
@@ -104,7 +105,7 @@ def test_it_learns_images_that_are_easy_to_tell_apart(run: Run) -> None:
 @pytest.fixture(scope="module")
 def whole(algorithm: str, clients: str, data_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> CellFolder:
     """Run a short cell without interruption."""
-    folder = _folder(algorithm, clients, tmp_path_factory.mktemp("whole"))
+    folder = _folder(algorithm, clients, tmp_path_factory.mktemp("whole") / "cell")
     try:
         assert run_until(folder, [data_directory]) is State.DONE
     except Unsupported as reason:
@@ -116,7 +117,7 @@ def test_running_it_again_gives_the_same_numbers(
     whole: CellFolder, algorithm: str, clients: str, data_directory: Path, tmp_path: Path
 ) -> None:
     """Every draw comes from the services' seeds."""
-    again = _folder(algorithm, clients, tmp_path)
+    again = _folder(algorithm, clients, tmp_path / "cell")
     run_until(again, [data_directory])
     assert exact(again.steps()) == exact(whole.steps())
     assert again.read_correct() == whole.read_correct()
@@ -126,7 +127,7 @@ def test_stopping_after_every_step_changes_no_number(
     whole: CellFolder, algorithm: str, clients: str, data_directory: Path, tmp_path: Path
 ) -> None:
     """All that a method keeps between steps is saved and restored."""
-    cut, steps = _folder(algorithm, clients, tmp_path), whole.status().steps
+    cut, steps = _folder(algorithm, clients, tmp_path / "cell"), whole.status().steps
     assert steps is not None
     states = [run_until(cut, [data_directory], stop_after=1) for _ in range(steps)]
     assert states == [State.INTERRUPTED] * (steps - 1) + [State.DONE]
@@ -134,9 +135,53 @@ def test_stopping_after_every_step_changes_no_number(
     assert cut.read_correct() == whole.read_correct()
 
 
+def test_going_on_from_where_another_cell_left_a_stage_changes_no_number(
+    whole: CellFolder, algorithm: str, clients: str, data_directory: Path, tmp_path: Path
+) -> None:
+    """Stages change what they say they keep, and nothing else."""
+    cell, method = short_cell(algorithm, clients), find_algorithm(algorithm)
+    steps = tuple(ends(stages_of(cell, method, method.Params(**cell.algorithm.params))))
+    if not steps:
+        pytest.skip("it declares no stages")
+    maker = _folder(algorithm, clients, tmp_path / "cells/maker")
+    takers = {step: _folder(algorithm, clients, tmp_path / f"cells/after {step}") for step in steps}
+    plan = {taker.key: Shared("", (step,)) for step, taker in takers.items()}
+    write_plan(maker.prefixes, plan | {maker.key: Shared("", steps)})
+    for folder in (maker, *takers.values()):
+        assert run_until(folder, [data_directory], prefixes=10**9) is State.DONE
+        assert exact(folder.steps()) == exact(whole.steps())
+        assert folder.read_correct() == whole.read_correct()
+    assert all(f"taken from cell {maker.key}" in taker.log.read_text() for taker in takers.values())
+
+
+def test_another_methods_stage_comes_out_as_it_does_there(
+    algorithm: str, clients: str, data_directory: Path, tmp_path: Path
+) -> None:
+    """The owner of the first stage goes on from where this method left it with the numbers that it has alone."""
+    cell, method = short_cell(algorithm, clients), find_algorithm(algorithm)
+    first = next(iter(stages_of(cell, method, method.Params(**cell.algorithm.params))), None)
+    if first is None or first.owner is method:
+        pytest.skip("its first stage is its own")
+    owner = first.owner.name
+    alone, maker, taker = (
+        _folder(name, clients, tmp_path / "cells" / folder)
+        for name, folder in ((owner, "alone"), (algorithm, "maker"), (owner, "taker"))
+    )
+    write_plan(maker.prefixes, {folder.key: Shared("", (first.steps,)) for folder in (maker, taker)})
+    try:
+        run_until(maker, [data_directory], prefixes=10**9)
+    except Unsupported as reason:
+        pytest.skip(str(reason))
+    for folder in (alone, taker):
+        assert run_until(folder, [data_directory], prefixes=10**9) is State.DONE
+    assert f"taken from cell {maker.key}" in taker.log.read_text()
+    assert exact(taker.steps()) == exact(alone.steps())
+    assert taker.read_correct() == alone.read_correct()
+
+
 def _folder(algorithm: str, clients: str, path: Path) -> CellFolder:
     """Describe a short cell in a new folder."""
-    folder = CellFolder(path / "cell")
+    folder = CellFolder(path)
     document = short_cell(algorithm, clients).model_dump(mode="json", by_alias=True)
     folder.describe({"key": folder.key, "suite": "", "coordinates": {}, "cell": document})
     return folder

@@ -19,10 +19,11 @@ from torch import Tensor
 from mosaic_bench.api import Algorithm, Predictor
 from mosaic_bench.data import Partition, audit, client_test_split, open_dataset
 from mosaic_bench.data.device import Augmentation, DeviceImages
-from mosaic_bench.engine.checkpoint import load_checkpoint, save_checkpoint
+from mosaic_bench.engine.checkpoint import load_checkpoint, pack_checkpoint
 from mosaic_bench.engine.evaluate import Score, evaluate, local_accuracy
-from mosaic_bench.engine.provenance import numeric_environment, provenance
+from mosaic_bench.engine.provenance import numeric_environment, provenance, sources_of
 from mosaic_bench.engine.resolve import open_cell_data, parse_components
+from mosaic_bench.engine.sharing import Sharing
 from mosaic_bench.engine.state import StateKeeper
 from mosaic_bench.fed.federation import Federation
 from mosaic_bench.fed.seeds import numpy_rng, seeded
@@ -33,7 +34,7 @@ from mosaic_bench.suite import Cell
 
 
 class Diverged(Exception):  # noqa: N818 - named after what it reports
-    """A loss or an evaluation stopped being a finite number."""
+    """A loss, an evaluation or a weight stopped being a finite number."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class CellRun:
         checkpoint_every: steps between checkpoints.
         progress: called with (steps done, steps in all, metrics) after each step; metrics are empty when not evaluated.
         should_stop: asked after each step; True means: save and stop.
+        prefixes: bytes that steps which cells share may take on disk; 0 shares nothing.
     """
 
     directories: Sequence[Path]
@@ -53,6 +55,7 @@ class CellRun:
     checkpoint_every: int = 10
     progress: Callable[[int, int, dict[str, float]], None] = lambda step, steps, metrics: None
     should_stop: Callable[[], bool] = lambda: False
+    prefixes: int = 0
 
 
 def run_cell(folder: CellFolder, how: CellRun) -> State:
@@ -60,13 +63,14 @@ def run_cell(folder: CellFolder, how: CellRun) -> State:
 
     Raises:
         Unsupported: the algorithm can't run in this cell.
-        Diverged: a loss is no longer finite.
+        Diverged: a loss, an evaluation or a weight is no longer finite.
+        ClaimLost: another process took the cell over.
     """
     description = folder.description()
     cell = Cell.model_validate(description["cell"])
     algorithm_class, params, partition = parse_components(cell)
     folder.write_environment(provenance(how.device, algorithm_class, sys.argv))
-    bench = _Bench(cell, partition, how, algorithm_class.reveals)
+    bench = Bench(cell, partition, how, algorithm_class.reveals)
     folder.describe(description | {"partition": bench.audit()})
     algorithm = algorithm_class(bench.federation, params)
     with seeded(cell.seed, "setup"):
@@ -74,7 +78,7 @@ def run_cell(folder: CellFolder, how: CellRun) -> State:
     return _Loop(folder, how, bench, algorithm).run()
 
 
-class _Bench:
+class Bench:
     """The federation of one cell, and the images it is judged on."""
 
     def __init__(self, cell: Cell, partition: Partition, how: CellRun, reveals: frozenset[str]) -> None:
@@ -114,35 +118,86 @@ class _Bench:
         return DeviceImages(other.train, self._dataset, how.device)
 
 
+class _Stopped(Exception):  # noqa: N818 - named after what it reports
+    """The cell was told to stop, and its state is saved."""
+
+
 class _Loop:
     """Steps, evaluations and checkpoints of one algorithm in one folder."""
 
-    def __init__(self, folder: CellFolder, how: CellRun, bench: _Bench, algorithm: Algorithm) -> None:
+    def __init__(self, folder: CellFolder, how: CellRun, bench: Bench, algorithm: Algorithm) -> None:
         self._folder, self._how, self._bench, self._algorithm = folder, how, bench, algorithm
         self._keeper = StateKeeper(algorithm)
-        self._steps = algorithm.steps
-        self._numeric = numeric_environment(how.device)
+        self._steps, self._done = algorithm.steps, 0
+        self._numeric, self._sources = numeric_environment(how.device), sources_of(type(algorithm))
         self._status = Status(State.RUNNING, 0, self._steps)
+        self._sharing = Sharing(folder, bench.cell, algorithm, self._keeper, self._numeric, how.device, how.prefixes)
 
     def run(self) -> State:
-        """Run from the checkpoint, or from the start, to the end or to where it is told to stop."""
-        start = self._resume()
-        self._set(step=start)
-        for t in range(start, self._steps):
-            loss = self._step(t)
-            last = t + 1 == self._steps
-            due = last or (t + 1) % self._bench.cell.evaluate.every == 0
-            metrics = self._evaluate(t + 1, loss, last) if due else {}
-            stop = self._how.should_stop() and not last
-            if stop or (not last and (t + 1) % self._how.checkpoint_every == 0):
-                self._save(t + 1)
-            self._how.progress(t + 1, self._steps, metrics)
-            if stop:
-                self._set(state=State.INTERRUPTED, step=t + 1, message="told to stop; run the suite again to go on")
-                return State.INTERRUPTED
+        """Run to the end, or to where it is told to stop, from the checkpoint, what others have done, or the start."""
+        self._resume()
+        self._take_furthest()
+        self._set(step=self._done)
+        try:
+            for step in self._sharing.steps:
+                if step > self._done:
+                    with self._sharing.claim(step, self._wait):
+                        if not self._take(step):
+                            self._advance(step)
+            self._advance(self._steps)
+        except _Stopped:
+            return State.INTERRUPTED
         self._set(state=State.DONE, step=self._steps)
-        self._folder.checkpoint.unlink(missing_ok=True)
+        self._folder.drop_checkpoints()
         return State.DONE
+
+    def _advance(self, end: int) -> None:
+        """Do the steps from the present one to ``end``."""
+        for t in range(self._done, end):
+            loss = self._step(t)
+            self._done = t + 1
+            last = self._done == self._steps
+            due = last or self._done % self._bench.cell.evaluate.every == 0
+            metrics = self._evaluate(self._done, loss, last) if due else {}
+            if self._done in self._sharing.steps:
+                self._sharing.make(self._done, loss)
+            stop = self._how.should_stop() and not last
+            save = not stop and not last and self._done % self._how.checkpoint_every == 0
+            if due or save or stop:
+                self._check_weights(self._done)
+            if save:
+                self._save()
+            self._how.progress(self._done, self._steps, metrics)
+            if stop:
+                self._stop()
+
+    def _take_furthest(self) -> None:
+        for step in reversed(self._sharing.steps):
+            if step <= self._done or self._take(step):
+                return
+
+    def _take(self, step: int) -> bool:
+        """Go on from the state that another cell left after ``step`` steps; False when there is none."""
+        prefix = self._sharing.take(step)
+        if prefix is None:
+            return False
+        self._done = step
+        # The last step is evaluated here whatever the cadence, and for which images it got right.
+        self._folder.replace_steps([record for record in prefix.records if record["step"] < self._steps])
+        if step == self._steps:
+            self._evaluate(step, prefix.loss, last=True)
+        self._how.progress(step, self._steps, {})
+        return True
+
+    def _wait(self) -> None:
+        """Another cell is making what this one needs."""
+        if self._how.should_stop():
+            self._stop()
+
+    def _stop(self) -> None:
+        self._save()
+        self._set(state=State.INTERRUPTED, message="told to stop; run the suite again to go on")
+        raise _Stopped
 
     def _step(self, t: int) -> float | None:
         federation = self._bench.federation
@@ -153,6 +208,11 @@ class _Loop:
         if loss is not None and not math.isfinite(loss):
             raise Diverged(f"the training loss became {loss} in step {t + 1} of {self._steps}")
         return loss
+
+    def _check_weights(self, step: int) -> None:
+        wrong = self._keeper.not_finite()
+        if wrong is not None:
+            raise Diverged(f"{wrong} is no longer finite after step {step} of {self._steps}")
 
     def _evaluate(self, step: int, loss: float | None, last: bool) -> dict[str, float]:
         start = time.perf_counter()
@@ -177,7 +237,7 @@ class _Loop:
         ledger = self._bench.federation.ledger
         times = ledger.times() | {
             "evaluate_seconds": time.perf_counter() - start,
-            "peak_bytes": _peak_bytes(self._how.device),
+            "peak_bytes": peak_bytes(self._how.device),
         }
         self._folder.append_step({"step": step, "metrics": metrics, "ledger": ledger.counts(), "time": times})
         return metrics
@@ -190,26 +250,44 @@ class _Loop:
         self._folder.write_correct(np.packbits(rows, axis=1).tobytes())
         self._status = replace(self._status, correct=list(correct), images=rows.shape[1])
 
-    def _save(self, step: int) -> None:
+    def _save(self) -> None:
         content = {
-            "step": step,
+            "step": self._done,
             "state": self._keeper.collect(),
             "ledger": self._bench.federation.ledger.state(),
             "numeric": self._numeric,
+            "sources": self._sources,
         }
-        save_checkpoint(self._folder.checkpoint, content)
-        self._set(step=step)
+        self._folder.write_checkpoint(pack_checkpoint(content))
+        self._set(step=self._done)
 
-    def _resume(self) -> int:
-        """Restore the checkpoint, if one was written in this numeric environment; return the steps already done."""
+    def _resume(self) -> None:
+        """Restore a checkpoint, if one fits."""
+        content = self._load()
+        if content is not None:
+            self._keeper.restore(content["state"])
+            self._bench.federation.ledger.restore(content["ledger"])
+            self._done = int(content["step"])
+            self._keep_sources(content["sources"])
+        self._folder.keep_steps_until(self._done)
+
+    def _keep_sources(self, sources: dict[str, Any]) -> None:
+        """A cell of which a part came from older sources is as old as they are, and leaves nothing to others."""
+        if sources != self._sources:
+            self._sources, self._sharing.steps = sources, ()
+            self._folder.write_environment(self._folder.environment() | {"sources": sources})
+
+    def _load(self) -> dict[str, Any] | None:
+        """The newest whole checkpoint; None if another numeric environment wrote it, or lines before it are lost."""
         content = load_checkpoint(self._folder.checkpoint, self._how.device)
+        if content is None and self._folder.previous_checkpoint.exists():
+            self._folder.fall_back()
+            content = load_checkpoint(self._folder.checkpoint, self._how.device)
         if content is None or content["numeric"] != self._numeric:
-            self._folder.keep_steps_until(0)
-            return 0
-        self._keeper.restore(content["state"])
-        self._bench.federation.ledger.restore(content["ledger"])
-        self._folder.keep_steps_until(content["step"])
-        return int(content["step"])
+            return None
+        step, every = content["step"], self._bench.cell.evaluate.every
+        evaluated = [record["step"] for record in self._folder.steps() if record["step"] <= step]
+        return content if evaluated == list(range(every, step + 1, every)) else None
 
     def _set(self, **changes: Any) -> None:
         self._status = replace(self._status, **changes)
@@ -234,7 +312,7 @@ def _local_means(scores: Mapping[str, Score], name: str, parts: Sequence[Tensor]
     return metrics | {f"acc/{name}@local": fmean(accuracies.values())}
 
 
-def _peak_bytes(device: torch.device) -> int:
+def peak_bytes(device: torch.device) -> int:
     """Largest memory so far: of the device on a GPU, of the process elsewhere."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)

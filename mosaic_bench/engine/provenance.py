@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import inspect
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 
 import mosaic_bench
 from mosaic_bench.api import Algorithm
+from mosaic_bench.store import algorithm_files, describe_sources
 
 _PACKAGE = Path(mosaic_bench.__file__).parent
 
@@ -38,24 +38,15 @@ def provenance(device: torch.device, algorithm: type[Algorithm], command: list[s
         "versions": {name: version(name) for name in ("mosaic-bench", "torch", "numpy")}
         | {"python": platform.python_version()},
         "machine": {"system": platform.platform(), "processor": _processor(), "cuda": torch.version.cuda},
-        "sources": {
-            "algorithm": source_digest([Path(inspect.getfile(algorithm))]),
-            "harness": source_digest(sorted([*_PACKAGE.glob("fed/*.py"), *_PACKAGE.glob("engine/*.py")])),
-        },
+        "sources": sources_of(algorithm),
         "command": command,
     }
 
 
-def source_digest(files: list[Path]) -> str:
-    """Digest Python files by their syntax trees: comments, docstrings and layout do not count."""
-    digest = hashlib.sha256()
-    for file in files:
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-                node.body = node.body[1:]
-        digest.update(ast.dump(tree).encode())
-    return digest.hexdigest()[:12]
+@cache
+def sources_of(algorithm: type[Algorithm]) -> dict[str, Any]:
+    """Return the digests of the sources that the algorithm's results depend on, as they were when first asked."""
+    return describe_sources(algorithm_files(Path(inspect.getfile(algorithm))))
 
 
 def _git() -> dict[str, Any] | None:

@@ -48,18 +48,26 @@ class Job:
 
     def key(self, datasets: Datasets) -> str:
         """Hash everything that defines the cell's result into 12 hex digits; opens the data set for its digest."""
+        algorithm = [self.algorithm.name, self.algorithm.version, _given(self.params)]
+        return fingerprint(self.setting(datasets) | {"algorithm": algorithm})
+
+    def setting(self, datasets: Datasets) -> dict[str, Any]:
+        """Return everything that defines the cell's result beside its algorithm, as plain values."""
         public = self.cell.federation.public
-        identity = {
+        setting = {
             "schema": SCHEMA,
             "cell": self.cell.model_dump(exclude_defaults=True, exclude={"algorithm", "partition"}, by_alias=True),
-            "algorithm": [self.algorithm.name, self.algorithm.version, _given(self.params)],
             "partition": [next(iter(self.cell.partition)), _given(self.partition)],
             "data": datasets.open(self.cell.dataset.name).digest,
         }
         if public is not None and public.source != "train":
-            identity["public data"] = datasets.open(public.source).digest
-        text = json.dumps(identity, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+            setting["public data"] = datasets.open(public.source).digest
+        return setting
+
+
+def fingerprint(value: Any) -> str:
+    """Hash plain values into 12 hex digits."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def resolve(suite: Suite, datasets: Datasets) -> list[Job]:

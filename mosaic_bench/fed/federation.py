@@ -82,9 +82,8 @@ class Federation:
 
     def cohort(self, t: int) -> list[int]:
         """Return the clients that take part in step ``t``, ascending; equal for every algorithm."""
-        size = max(1, round(self._cell.federation.participation * self.clients))
         order = torch.randperm(self.clients, generator=generator(self._cell.seed, "cohort", t=t))
-        return sorted(order[:size].tolist())
+        return sorted(order[: self._cell.federation.cohort].tolist())
 
     def model(self, arch: str | None = None, client: int | None = None) -> Classifier:
         """Return a fresh model: a full-width one of ``arch``, or the one that ``client`` trains.
@@ -218,15 +217,30 @@ class Federation:
             received: from ``broadcast`` or ``stay``.
             loss: (model, batch) -> scalar; the mean cross-entropy by default.
             steps, epochs: budget per client; the suite's when neither is given.
-            lr: learning rate; the suite's when not given.
+            lr: learning rate; the suite's for this step when not given (see ``lr_factor``).
 
         Raises:
             ValueError: a model that is not the client's own architecture or width.
         """
         return Updates(self._train(received, loss, steps, epochs, lr))
 
-    def map(self, fn: Callable[[ClientData], T], cohort: Iterable[int], kind: str) -> dict[int, T]:
-        """Run ``fn`` beside each client's data and upload what it returns as ``kind``.
+    def lr_factor(self, t: int) -> float:
+        """Return what multiplies learning rates of the model in communication round ``t`` (from 0): 1, or the tail's.
+
+        ``train`` applies it to the suite's rate, for round = step; an algorithm whose steps are not rounds gives the
+        rate as ``lr``. Rates at which a server trains the model follow it too.
+        """
+        tail = self.local.tail
+        return tail.factor if tail is not None and t >= self.rounds - tail.rounds else 1.0
+
+    def map(self, fn: Callable[..., T], cohort: Iterable[int], kind: str, **payload: Any) -> dict[int, T]:
+        """Run ``fn(data, **payload)`` beside each client's data and upload what it returns as ``kind``.
+
+        Args:
+            fn: takes a ``ClientData``, and the payload by name.
+            cohort: who runs it.
+            kind: what the method calls the upload in ``reveals``.
+            payload: what is sent to each client for it, by kind.
 
         Raises:
             PrivacyError: the algorithm did not declare that it reveals ``kind``.
@@ -234,8 +248,10 @@ class Federation:
         self._check_declared(kind)
         results = {}
         for client in cohort:
+            for sent, value in payload.items():
+                self.ledger.down[sent] += size_in_bytes(value)
             with self.ledger.client_time(), self._opened(client) as data:
-                results[client] = fn(data)
+                results[client] = fn(data, **payload)
             self.ledger.up[kind] += size_in_bytes(results[client])
         return results
 
@@ -279,7 +295,8 @@ class Federation:
     ) -> Iterator[Update]:
         if steps is None and epochs is None:
             steps, epochs = self.local.steps, self.local.epochs
-        sgd = SGD(self.local.lr if lr is None else lr, self.local.momentum, self.local.weight_decay, self.local.clip)
+        rate = self.local.lr * self.lr_factor(self._t) if lr is None else lr
+        sgd = SGD(rate, self.local.momentum, self.local.weight_decay, self.local.clip)
         for item in received:
             with self.ledger.client_time(), self._opened(item.client) as data:
                 update = self._train_one(item, data, loss, steps, epochs, sgd)
@@ -327,7 +344,8 @@ class Federation:
         if other is not None:
             return PublicImages(other, torch.arange(len(other.labels), device=self._device))
         if len(parts.public):
-            return PublicImages(self._train_images, torch.from_numpy(parts.public).to(self._device))
+            positions = torch.from_numpy(parts.public).to(self._device)
+            return PublicImages(self._train_images, positions, "public labels" in self._reveals)
         return None
 
     @contextmanager

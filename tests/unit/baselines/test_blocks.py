@@ -63,6 +63,15 @@ def test_disagreement_counts_only_images_with_different_predictions() -> None:
     assert float(student.grad[1].abs().sum()) > 0
 
 
+def test_disagreement_about_the_label_needs_exactly_one_of_the_two_to_predict_it() -> None:
+    labels = torch.tensor([0, 0, 0, 0])
+    teacher = torch.tensor([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [2.0, 0.0, 0.0], [0.0, 2.0, 0.0]])
+    student = torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    kl = F.kl_div(F.log_softmax(student, 1), F.log_softmax(teacher, 1), reduction="none", log_target=True).sum(1)
+    assert float(disagreement(student, teacher, labels)) == pytest.approx(float(kl[1] + kl[2]) / 4, rel=1e-6)
+    assert float(disagreement(student, teacher)) == pytest.approx(float(kl[1] + kl[2] + kl[3]) / 4, rel=1e-6)
+
+
 def test_disagreement_of_a_student_that_agrees_everywhere_is_zero_and_finite() -> None:
     logits = torch.tensor([[3.0, 0.0], [0.0, 3.0]], requires_grad=True)
     loss = disagreement(logits, logits.detach() * 2)

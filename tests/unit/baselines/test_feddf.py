@@ -78,6 +78,32 @@ def test_a_student_that_only_gets_worse_is_dropped_for_the_average() -> None:
     assert _equal(algorithm.servers["resnet8"], _average())
 
 
+def test_batch_mode_learns_with_the_averages_statistics_left_alone() -> None:
+    algorithm = _feddf(validation=0.0, batch_norm="batch")
+    do_steps(algorithm, 1)
+    state, average = algorithm.servers["resnet8"].state_dict(), _average(validation=0.0)
+    assert all(torch.equal(state[name], average[name]) for name in state if "running_" in name)
+    assert not torch.equal(state["head.weight"], average["head.weight"])
+
+
+def test_as_published_the_average_does_not_compete() -> None:
+    algorithm = _feddf(lr=10.0, clip=None, average_competes=False)
+    do_steps(algorithm, 1)
+    assert not _equal(algorithm.servers["resnet8"], _average())
+
+
+@pytest.mark.parametrize("ensemble", ["logits", "probabilities"])
+def test_with_one_teacher_the_loss_is_plain_distillation(ensemble: str) -> None:
+    algorithm = _feddf(ensemble=ensemble)
+    teacher, images = algorithm.fed.model().eval(), algorithm.fed.public.images(slice(16))
+    student = torch.randn(16, 4, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(
+            distillation_loss(student, algorithm._ensemble([teacher], images)),
+            distillation_loss(student, teacher(images)),
+        )
+
+
 def test_the_returned_student_is_at_least_as_good_on_validation_images_as_the_average() -> None:
     held = {"clients": 3, "rounds": 2, **SERVER_DATA}
     chosen = cell(models=RESNET, federation=held, local={"steps": 8, "batch": 16, "lr": 0.05, "momentum": 0.9})

@@ -10,7 +10,7 @@ from published import random_images
 from torchvision.transforms import v2
 
 from mosaic_bench.data import Dataset, Split, open_dataset
-from mosaic_bench.data.device import Augmentation, DeviceImages, Draws
+from mosaic_bench.data.device import Augmentation, DeviceImages, Draws, augment
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
@@ -115,6 +115,17 @@ def test_the_draws_of_a_batch_are_a_slice_of_those_of_the_epoch() -> None:
     parts = [images.batch(torch.arange(start, start + 25), draws[start : start + 25]) for start in (0, 25)]
     assert torch.equal(torch.cat(parts), whole)
     assert len(draws[:25]) == 25
+
+
+def test_augmenting_with_gradients_gives_the_same_pixels_and_sends_every_gradient_home() -> None:
+    images = torch.rand(6, 12, 12, 2, generator=torch.Generator().manual_seed(0))
+    draws = Augmentation(pad=2, flip=True).draw(6, torch.Generator().manual_seed(1))
+    with_gradient = images.clone().requires_grad_()
+    moved = augment(with_gradient, draws)
+    assert torch.equal(moved, augment(images, draws))
+    moved.sum().backward()
+    assert torch.equal(with_gradient.grad.sum(), (augment(torch.ones_like(images), draws)).sum())
+    assert set(with_gradient.grad.unique().tolist()) <= {0.0, 1.0}  # every pixel shows once, or was cut off
 
 
 def test_on_the_cpu_the_data_set_is_not_copied(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:

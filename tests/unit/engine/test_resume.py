@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
+import torch
 from support import describe, exact, jobs_of, run_until
 
 from mosaic_bench.engine.resolve import Job
-from mosaic_bench.store import CellFolder, State
+from mosaic_bench.store import CellFolder, State, is_stale
 
 SUITE = """
 suite: tiny
@@ -127,3 +128,14 @@ def test_the_cell_says_what_each_client_got(suite: Path, tmp_path: Path) -> None
     partition = folder.description()["partition"]
     assert sum(map(sum, partition["table"])) == 270
     assert sum(partition["sizes"]) == 270
+
+
+def test_a_cell_that_goes_on_from_an_older_checkpoint_is_as_old_as_that(suite: Path, tmp_path: Path) -> None:
+    folder = describe(jobs_of(suite, [])[0], tmp_path, [])
+    run_until(folder, [], stop_after=2)
+    content = torch.load(folder.checkpoint, weights_only=True)
+    torch.save(content | {"sources": content["sources"] | {"algorithm": "older"}}, folder.checkpoint)
+    run_until(folder, [], stop_after=1)
+    assert run_until(folder, []) is State.DONE
+    assert folder.environment()["sources"]["algorithm"] == "older"
+    assert is_stale(folder)

@@ -91,6 +91,30 @@ def test_a_zero_learning_rate_leaves_parameters_and_moves_only_batch_statistics(
         assert moved == any(part in name for part in ("running_", "num_batches")), name
 
 
+def test_the_last_rounds_can_have_a_lower_rate() -> None:
+    """The last two of five rounds train as a federation at half the rate does; earlier ones don't notice the tail."""
+    rounds = {"clients": 3, "rounds": 5}
+    tail = federation(cell(federation=rounds, local__tail={"rounds": 2, "factor": 0.5}))
+    plain, slow = (federation(cell(federation=rounds, local__lr=lr)) for lr in (0.05, 0.025))
+    assert [tail.lr_factor(t) for t in range(5)] == [1, 1, 1, 0.5, 0.5]
+    for t, same in ((0, plain), (2, plain), (3, slow), (4, slow)):
+        states = []
+        for fed in (tail, same):
+            fed.begin(t)
+            [update] = fed.train(fed.broadcast(fed.model(), [1])).keep()
+            states.append(update.state)
+        assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items()), t
+
+
+def test_a_rate_that_the_algorithm_gives_is_stronger_than_the_tail() -> None:
+    fed = federation(cell(local__tail={"rounds": 2, "factor": 0.0}))  # of two rounds
+    [still] = fed.train(fed.broadcast(fed.model(), [1])).keep()
+    [moved] = fed.train(fed.broadcast(fed.model(), [1]), lr=fed.local.lr).keep()
+    initial = fed.model().state_dict()
+    assert torch.equal(still.state["head.weight"], initial["head.weight"])
+    assert not torch.equal(moved.state["head.weight"], initial["head.weight"])
+
+
 def test_the_ledger_counts_state_bytes_samples_and_flops() -> None:
     fed = federation(cell())
     model = fed.model()

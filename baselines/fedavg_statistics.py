@@ -1,0 +1,72 @@
+"""Controls: FedAvg with its head replaced by class statistics, and the same statistics over other features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from baselines.class_statistics import (
+    KIND,
+    DiscriminantHead,
+    StatisticsClassifier,
+    StatisticsSettings,
+    collect_,
+    feature_space,
+    feature_width,
+)
+from baselines.fedavg import FedAvg
+from mosaic_bench.api import Predictors, Stage, parameter, register
+
+
+@register("fedavg-statistics", title="FedAvg + class statistics", paper="control: McMahan et al., AISTATS 2017")
+class StatisticsFedAvg(FedAvg):
+    """FedAvg, and after its last round a linear discriminant in its features, fitted to class statistics.
+
+    With ``space: last`` that replaces the head; with ``blocks`` it is the teacher of ``mosaic/statistics`` deployed as
+    it is, on FedAvg's last model; with ``random`` the features are those of a network that was never trained.
+    ``own head`` is what FedAvg itself would deploy. Clients of different architectures share the features of the first.
+    """
+
+    reveals: ClassVar[frozenset[str]] = frozenset({KIND})
+
+    class Params(FedAvg.Params, StatisticsSettings):
+        """Hyper-parameters of the statistics; the rest are FedAvg's."""
+
+        space: Any = parameter("last", unit="features: last, blocks or random", source="control")
+
+    params: Any
+
+    @classmethod
+    def stages(cls, params: Any, rounds: int, cohort: int) -> Sequence[Stage]:
+        """All but the last step are FedAvg's."""
+        return FedAvg.stages(params, rounds, cohort)
+
+    def setup(self) -> None:
+        """Make the head beside FedAvg's models."""
+        super().setup()
+        self.head = DiscriminantHead(feature_width(self.fed, self.params), self.fed.task.classes)
+        self.head.to(next(self._first.parameters()).device)
+
+    @property
+    def steps(self) -> int:
+        """FedAvg's, and one for the statistics."""
+        return super().steps + 1
+
+    def step(self, t: int) -> None:
+        """One step of FedAvg, or at the end the statistics of cohort(0)."""
+        if t + 1 < self.steps:
+            super().step(t)
+        else:
+            collect_(self.fed, self._classifier, self.fed.cohort(0), self.params)
+
+    def predictors(self) -> Predictors:
+        """Evaluate the discriminant (constant before the last step), and FedAvg's own head."""
+        return {"server": self._classifier, "own head": self.servers}
+
+    @property
+    def _first(self) -> Any:
+        return self.servers[self.fed.architectures[0]]
+
+    @property
+    def _classifier(self) -> StatisticsClassifier:
+        return StatisticsClassifier(feature_space(self.fed, self._first, self.params), self.head)

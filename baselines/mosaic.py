@@ -1,0 +1,363 @@
+"""Mosaic: per-client generators, class-wise experts fused by a meta model, distillation into the global model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import cos, pi
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from baselines.blocks import LogitEnsemble, freeze_
+from baselines.client_generators import (
+    GeneratorSettings,
+    average_generators_,
+    client_generator,
+    discriminator_of,
+    train_generator_,
+)
+from baselines.experts import Experts, average_experts_, logit_mixing
+from baselines.fedavg import FedAvg
+from baselines.labels import label_counts
+from baselines.meta_model import MetaModel, MetaSettings, PublishedMetaModel, train_meta_
+from baselines.pool_distillation import DistillationSettings, distil_epoch, generated, labelled, shares
+from baselines.prototypes import (
+    Client,
+    SyntheticSettings,
+    client_prototypes,
+    published_prototypes,
+    synthetic_prototypes,
+)
+from baselines.teachers import FusedExperts, MeanProbability
+from mosaic_bench.api import (
+    Algorithm,
+    Batch,
+    ClientData,
+    Hyperparameters,
+    Predictors,
+    Stage,
+    Unsupported,
+    cross_entropy,
+    parameter,
+    register,
+)
+from mosaic_bench.models import Classifier, recalibrate_
+
+
+class LocalSettings(Hyperparameters):
+    """The clients' last training before they upload."""
+
+    expert_steps: int | None = parameter(100, unit="steps", source="ours; None: an ordinary round, as published", ge=1)
+    expert_lr: float = parameter(0.03, unit="1", source="ours, cosine to 0", gt=0)
+    expert_prior: bool = parameter(True, unit="log prior in the loss", source="ours; published code: no")
+
+
+class TeacherSettings(SyntheticSettings, MetaSettings):
+    """What the teacher is made of."""
+
+    generators: Literal["ensemble", "average"] = parameter("ensemble", unit="of clients", source="paper")
+    experts: Literal["logits", "parameters"] = parameter("logits", unit="mixed", source="ours; published: parameters")
+    calibrated: bool = parameter(True, unit="log-probabilities", source="ours; published code: no")
+    fusion: Literal["meta", "published", "uniform"] = parameter("meta", unit="model", source="ours")
+    prototypes: Literal["auto", "experts", "published", "synthetic", "public"] = parameter(
+        "auto", unit="space", source="ours: experts for clients that are alike, synthetic otherwise"
+    )
+    prototypes_per_class: int = parameter(10, unit="per client", source="published code, CIFAR-10", ge=1)
+    images: Literal["generated", "public"] = parameter("generated", unit="to distil on", source="paper")
+
+
+@register("mosaic", title="Mosaic", paper="Mosaic; our reading, docs/mosaic.md")
+class Mosaic(Algorithm):
+    """Four stages: local training, a generator per client, a teacher of class-wise experts, distillation.
+
+    1. Warm-up: rounds of FedAvg, or of the width extraction the suite asks for. Then the clients of cohort(0) train
+       what they upload; with ``expert_steps`` longer and with a cosine rate, and such experts are not averaged.
+    2. One step per client: it trains a generator against its own frozen model and uploads it once.
+    3. One step: class-wise experts, prototypes, and the meta model that fuses the experts: the teacher.
+    4. One step per epoch: every architecture's global model learns the teacher's answers on images of all generators.
+
+    Then, if asked for, rounds of FedAvg from the students; with the suite's ``local.tail`` at its low rate.
+
+    DEVIATION: the released code differs in many places, several of which are faults; ``mosaic/published`` follows it,
+    and docs/mosaic.md lists what we changed and why.
+    """
+
+    reveals: ClassVar[frozenset[str]] = frozenset({"label counts", "generators", "prototypes"})
+    conformance_params: ClassVar[Mapping[str, object]] = {
+        "expert_steps": 6, "generator_steps": 4, "generator_batch": 16, "generator_base": 4, "discriminator_base": 4,
+        "latent": 8, "meta_epochs": 3, "synthetic_images": 32, "kd_epochs": 2, "kd_steps": 3, "kd_batch": 16,
+        "kd_pool": 40, "kd_lr": 1e-4, "batch_norm": "keep",
+    }  # fmt: skip
+    slice_titles: ClassVar[Mapping[str, str]] = {
+        "static": "Mosaic + HeteroFL",
+        "rolling": "Mosaic + FedRolex",
+        "random": "Mosaic + Federated Dropout",
+    }
+
+    class Params(LocalSettings, GeneratorSettings, TeacherSettings, DistillationSettings):
+        """Hyper-parameters of Mosaic."""
+
+        warmup_rounds: int | None = parameter(
+            None, unit="rounds", source="None: all but upload and last rounds; published code: 40", ge=1
+        )
+        last_rounds: int = parameter(0, unit="rounds", source="ours; published code: 39", ge=0)
+
+    params: Params
+
+    # -- stages -------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def stages(cls, params: Params, rounds: int, cohort: int) -> Sequence[Stage]:
+        """Warm-up is FedAvg's; experts and generators serve every variant of the server's part."""
+        lengths = cls.stage_lengths(params, rounds, cohort)
+        local = {"experts": params.experts, **_chosen(params, LocalSettings)}
+        return [
+            Stage(FedAvg, "rounds", lengths["warm_up"], keeps=("servers",)),
+            Stage(Mosaic, "upload", 1, keeps=("servers", "members", "averaged", "known"), params=local),
+            Stage(Mosaic, "generators", cohort, keeps=("generators",), params=_chosen(params, GeneratorSettings)),
+        ]
+
+    @classmethod
+    def stage_lengths(cls, params: Params, rounds: int, clients: int) -> dict[str, int]:
+        """Steps of every stage, in order.
+
+        Args:
+            params: hyper-parameters.
+            rounds: the suite's communication rounds; warm-up, upload and last rounds spend them.
+            clients: in the cohort that uploads.
+        """
+        warm_up = params.warmup_rounds or max(1, rounds - 1 - params.last_rounds)
+        return {
+            "warm_up": warm_up,
+            "upload": 1,
+            "generator": clients,
+            "fuse": 1,
+            "distil": params.kd_epochs,
+            "last_round": params.last_rounds,
+        }
+
+    @property
+    def steps(self) -> int:
+        """All stages one after another."""
+        return sum(self._lengths.values())
+
+    def step(self, t: int) -> None:
+        """Do the next step of the stage that step ``t`` belongs to."""
+        begin = 0
+        for stage, length in self._lengths.items():
+            if t < begin + length:
+                getattr(self, stage)(t, t - begin)
+                return
+            begin += length
+
+    def setup(self) -> None:
+        """Make every model that the stages fill."""
+        params, classes = self.params, self.fed.task.classes
+        if params.experts == "parameters" and len(self.fed.architectures) > 1:
+            raise Unsupported("averages the parameters of experts, but the clients run different architectures")
+        self.servers = self.fed.models()
+        self.members = nn.ModuleList(self.fed.model(client=client) for client in self._cohort)
+        self.generators = nn.ModuleList(map(self._generator, self._cohort))
+        averaged = classes if params.experts == "parameters" else 0
+        self.averaged = nn.ModuleList(self.fed.model() for _ in range(averaged))
+        self.meta = self.fed.module("meta model", self._meta_model)
+        self.learners = {
+            arch: torch.optim.Adam(model.parameters(), lr=params.kd_lr) for arch, model in self.servers.items()
+        }
+        self.distilled = self.fed.models() if params.last_rounds else {}
+        self.known: dict[int, Tensor] = {}  # client -> images per class
+        self.fused = self.ended = False
+        freeze_(nn.ModuleList([self.members, self.averaged]))
+        nn.ModuleList([self.generators, self.meta]).eval()  # modes are not part of a checkpoint
+
+    def predictors(self) -> Predictors:
+        """Evaluate the students; once they exist, the teacher and plain ensembles; at the end also what the last rounds
+        started from.
+        """
+        found: dict[str, object] = {"server": self.servers}
+        if self.ended:
+            found["distilled"] = self.distilled
+        if self.fused:
+            samples = self.counts.sum(1)
+            found["teacher"] = self.teacher
+            found["ensemble"] = MeanProbability(self.members)
+            found["ensemble-weighted"] = MeanProbability(self.members, samples)
+            found["ensemble-logits"] = LogitEnsemble(self.members)
+        return found  # type: ignore[return-value]
+
+    # -- stage 1: local training --------------------------------------------------------------------------------------
+
+    def warm_up(self, t: int, index: int) -> None:
+        """One round of FedAvg."""
+        self.fed.average_(self.servers, self.fed.train(self.fed.broadcast(self.servers, self.fed.cohort(t))))
+
+    def upload(self, t: int, index: int) -> None:
+        """Collect what becomes an expert, and the clients' label counts."""
+        params, cohort = self.params, self._cohort
+        label_counts(self.fed, self.known, cohort)
+        steps, lr = params.expert_steps, params.expert_lr if params.expert_steps else None
+        received = self.fed.broadcast(self.servers, cohort)
+        updates = self.fed.train(received, self._expert_loss, steps=steps, lr=lr).keep()
+        for member, update in zip(self.members, updates, strict=True):
+            member.load_state_dict(update.state)
+        if params.experts == "parameters":
+            average_experts_(self.fed, self.averaged, self.fed.model(), updates, self.counts)
+        if params.expert_steps is None:
+            self.fed.average_(self.servers, updates)
+
+    def _expert_loss(self, model: Classifier, batch: Batch) -> Tensor:
+        """Cross-entropy, of logits plus the client's log prior, times a cosine that stands for the learning rate's.
+
+        The prior (one image of every class added) keeps what is merely frequent at the client out of the logits, so a
+        client of one class doesn't answer with it to everything (balanced softmax, Ren et al., NeurIPS 2020).
+        """
+        params = self.params
+        if params.expert_prior:
+            counts = self.known[batch.received.client] + 1
+            prior = (counts / counts.sum()).log()
+            loss = nn.functional.cross_entropy(model(batch.images) + prior, batch.labels)
+        else:
+            loss = cross_entropy(model, batch)
+        if params.expert_steps is None:
+            return loss
+        return loss * (1 + cos(pi * batch.step / params.expert_steps)) / 2
+
+    # -- stage 2: generators ------------------------------------------------------------------------------------------
+
+    def generator(self, t: int, index: int) -> None:
+        """Let one client train its generator and upload it."""
+        client, model = self._cohort[index], self.members[index]
+        judge = discriminator_of(self.fed, client, model, self.params)  # type: ignore[arg-type]
+
+        def train(data: ClientData) -> nn.Module:
+            random = self.fed.rng("generator", client)
+            train_generator_(self.fed, self.generators[index], judge, model, data, self.params, random)
+            return self.generators[index]
+
+        self.fed.map(train, [client], "generators")
+
+    # -- stage 3: the teacher -----------------------------------------------------------------------------------------
+
+    def fuse(self, t: int, index: int) -> None:
+        """Train the meta model on prototypes, which makes the experts a teacher."""
+        if self.params.generators == "average":
+            average_generators_(list(self.generators), self.counts.sum(1).tolist())
+        self._recalibrate_averaged()
+        if self.params.fusion != "uniform":
+            tokens, labels = self._prototypes()
+            train_meta_(self.meta, tokens, labels, self.experts.held, self.params, self.fed.rng("meta model"))
+        self.fused = True
+
+    @property
+    def teacher(self) -> nn.Module:
+        """Images -> logits."""
+        if self.params.fusion == "uniform":
+            return MeanProbability(self.members)
+        return FusedExperts(self.experts, self.meta)
+
+    @property
+    def experts(self) -> Experts:
+        """One expert per class."""
+        held = self.counts.sum(0) > 0
+        if self.params.experts == "parameters":
+            identity = torch.eye(len(held), device=held.device)
+            return Experts(list(self.averaged), identity, held, self.params.calibrated).eval()
+        return Experts(list(self.members), logit_mixing(self.counts), held, self.params.calibrated).eval()
+
+    def _prototypes(self) -> tuple[Tensor, Tensor]:
+        """What the experts say on prototypes, (P, C, C), and their classes (P,)."""
+        params, k = self.params, self.params.prototypes_per_class
+        source = params.prototypes
+        if source == "auto":
+            source = "experts" if self._alike else "synthetic"
+        if source == "experts":
+            return client_prototypes(self.fed, self.experts, self._cohort, k)
+        if source == "published":
+            if not self._alike:
+                raise Unsupported("feeds features of one model to the heads of others, but their widths differ")
+            [model] = self.servers.values()
+            return published_prototypes(self.fed, self.experts, model, self._cohort, k)
+        if source == "public":
+            return labelled(self.fed, self.fed.public.images(), self.experts), self.fed.public.labels
+        parts = zip(self.generators, self.members, self.counts, strict=True)
+        clients = [Client(generator, params.latent, member, counts) for generator, member, counts in parts]
+        return synthetic_prototypes(self.fed, self.experts, clients, k, params)
+
+    def _recalibrate_averaged(self) -> None:
+        """Give averaged experts BatchNorm statistics of their own, from images of the generators of their class."""
+        if not self.params.calibrated:
+            return
+        for label, expert in enumerate(self.averaged):
+            holders = torch.nonzero(self.counts[:, label]).flatten().tolist()
+            if holders:
+                chosen = [self.generators[k] for k in holders]
+                random = self.fed.rng("recalibration", label)
+                amounts = shares([1] * len(holders), 256, "uniform")
+                recalibrate_(expert, [generated(self.fed, chosen, amounts, self.params.latent, random)])
+
+    # -- stage 4: distillation ----------------------------------------------------------------------------------------
+
+    def distil(self, t: int, index: int) -> None:
+        """One epoch on new images of all generators."""
+        random = self.fed.rng("distillation", index)
+        students, learners = list(self.servers.values()), list(self.learners.values())
+        distil_epoch(self.fed, self._pool(index), self.teacher, students, learners, self.params, index, random)
+
+    def _pool(self, index: int) -> Tensor:
+        """Images to distil on, (n, C, H, W)."""
+        params, random = self.params, self.fed.rng("pool", index)
+        if params.images == "public":
+            return self.fed.public.images(random.permutation(len(self.fed.public))[: params.kd_pool])
+        amounts = shares(self.counts.sum(1).tolist(), params.kd_pool, params.sampling)
+        return generated(self.fed, list(self.generators), amounts, params.latent, random)
+
+    def last_round(self, t: int, index: int) -> None:
+        """One round of FedAvg from the students; the first keeps what it starts from."""
+        self._keep_distilled(index)
+        received = self.fed.broadcast(self.servers, self.fed.cohort(t))
+        self.fed.average_(self.servers, self.fed.train(received, lr=self._rate_of_last_round(index)))
+
+    def _rate_of_last_round(self, index: int) -> float:
+        """Warm-up and upload are rounds too, so this is the suite's rate for the round of that number."""
+        return self.fed.local.lr * self.fed.lr_factor(self._lengths["warm_up"] + 1 + index)
+
+    def _keep_distilled(self, index: int) -> None:
+        if index == 0:
+            for arch, model in self.distilled.items():
+                model.load_state_dict(self.servers[arch].state_dict())
+            self.ended = True
+
+    # -- what the stages share ----------------------------------------------------------------------------------------
+
+    @property
+    def counts(self) -> Tensor:
+        """Images of each class at each client, int64 (K, C)."""
+        return torch.stack([self.known[client] for client in self._cohort])
+
+    @property
+    def _cohort(self) -> list[int]:
+        """The clients that upload, once."""
+        return self.fed.cohort(0)
+
+    @property
+    def _lengths(self) -> dict[str, int]:
+        return self.stage_lengths(self.params, self.fed.rounds, len(self._cohort))
+
+    @property
+    def _alike(self) -> bool:
+        """Whether all clients' models have the same shapes."""
+        shapes = {tuple(tuple(tensor.shape) for tensor in member.state_dict().values()) for member in self.members}
+        return len(shapes) == 1
+
+    def _generator(self, client: int) -> nn.Module:
+        return self.fed.module(f"generator of client {client}", lambda: client_generator(self.fed.task, self.params))
+
+    def _meta_model(self) -> nn.Module:
+        classes = self.fed.task.classes
+        return PublishedMetaModel(classes) if self.params.fusion == "published" else MetaModel(classes)
+
+
+def _chosen(params: Hyperparameters, part: type[Hyperparameters]) -> dict[str, Any]:
+    """The hyper-parameters of one part of the method, by name."""
+    return {name: getattr(params, name) for name in part.model_fields}

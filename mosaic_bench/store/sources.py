@@ -1,0 +1,118 @@
+"""Digests of the source files that a result came from, and whether they are still the present ones."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mosaic_bench.store.cell_folder import CellFolder, State
+
+_PACKAGE = Path(__file__).parents[1]
+_ROOMS = ("data", "engine", "fed", "models")  # what numbers pass through on their way to a result
+
+
+def is_stale(folder: CellFolder) -> bool:
+    """True for a done cell whose algorithm's file or harness has changed since it ran.
+
+    A cell that was run by an algorithm whose files are not on this machine is not judged.
+    """
+    if folder.status().state is not State.DONE:
+        return False
+    recorded = folder.environment().get("sources", {})
+    files = [_located(name) for name in recorded.get("files", [])]
+    if not files or not all(file.is_file() for file in files):
+        return False
+    return bool(recorded != describe_sources(files))
+
+
+def shown_state(folder: CellFolder) -> State:
+    """Return a cell's state, or stale for a done one whose sources have changed."""
+    return State.STALE if is_stale(folder) else folder.status().state
+
+
+def describe_sources(files: Sequence[Path]) -> dict[str, Any]:
+    """Return what ``env.json`` says of the sources: digests of algorithm and harness, and the algorithm's files."""
+    return {
+        "algorithm": source_digest(files),
+        "harness": harness_digest(),
+        "files": [_name(file) for file in files],
+    }
+
+
+def algorithm_files(file: Path) -> list[Path]:
+    """Return an algorithm's file, and those of its own package that it imports, directly or through others."""
+    found = [file.resolve()]
+    for each in found:  # grows while it is read
+        found += [module for module in _imports_within_package(each) if module not in found]
+    return [found[0], *sorted(found[1:])]
+
+
+@cache
+def harness_digest() -> str:
+    """Digest the rooms of the harness that a result depends on."""
+    files = [_PACKAGE / "api.py", *(file for room in _ROOMS for file in (_PACKAGE / room).rglob("*.py"))]
+    return source_digest(sorted(files))
+
+
+def source_digest(files: Sequence[Path]) -> str:
+    """Digest Python files by their syntax trees: comments, docstrings and layout do not count."""
+    return _digest(tuple(files), tuple(file.stat().st_mtime_ns for file in files))
+
+
+@cache
+def _digest(files: tuple[Path, ...], written: tuple[int, ...]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(_without_words(file.read_text(encoding="utf-8")).encode())
+    return digest.hexdigest()[:12]
+
+
+def _without_words(source: str) -> str:
+    """Source code without comments, docstrings and layout; as it is when it does not parse."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return source
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return ast.dump(tree)
+
+
+def _imports_within_package(file: Path) -> Iterator[Path]:
+    package = file.parent
+    while (package.parent / "__init__.py").exists():
+        package = package.parent
+    if not (package / "__init__.py").exists():
+        return  # a file on its own
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        for name in _imported(node, file, package):
+            module = package.parent.joinpath(*name.split("."))
+            for candidate in (module.with_suffix(".py"), module / "__init__.py"):
+                if name.split(".")[0] == package.name and candidate.is_file():
+                    yield candidate
+
+
+def _imported(node: ast.AST, file: Path, package: Path) -> Iterable[str]:
+    """Dotted names that a statement imports, each of which may be a module."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    above = file.relative_to(package.parent).parts[: -node.level] if node.level else ()
+    base = ".".join([*above, *([node.module] if node.module else [])])
+    return [base, *(f"{base}.{alias.name}" for alias in node.names)]
+
+
+def _name(file: Path) -> str:
+    """A file's path below the folder that holds the package, so that it is found on other machines; else the whole."""
+    beside = _PACKAGE.parent.resolve()
+    return file.relative_to(beside).as_posix() if file.is_relative_to(beside) else file.as_posix()
+
+
+def _located(name: str) -> Path:
+    return _PACKAGE.parent.resolve() / name  # an absolute path stays what it is

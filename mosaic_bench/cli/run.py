@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,14 +15,17 @@ from mosaic_bench.cli.output import make_console
 from mosaic_bench.cli.progress import RunProgress
 from mosaic_bench.cli.tables import write_tables
 from mosaic_bench.errors import UserError
-from mosaic_bench.store import CellFolder, State, Store
+from mosaic_bench.store import CellFolder, State, Store, reporting_a_full_disk
 from mosaic_bench.suite import RunSpec, Suite
 
 if TYPE_CHECKING:
     from mosaic_bench.engine.datasets import Datasets
+    from mosaic_bench.engine.dispatch import Dispatcher
     from mosaic_bench.engine.resolve import Job
 
 Isolation = Literal["process", "none"]
+Rerun = Literal["failed", "stale", "all"]
+Backend = Literal["local", "dask"]
 
 
 def run(
@@ -31,15 +36,24 @@ def run(
     only: Only = None,
     plugin: Plugin = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", "-j", min=1, help="Cells at a time; one per core.")
+        int | None, typer.Option("--workers", "-j", min=1, help="Cells at a time; one per core, or per GPU.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, or cuda:N.")] = "auto",
+    devices: Annotated[str, typer.Option(help="auto (every GPU, else the CPU), cpu, or cuda:0,cuda:1.")] = "auto",
+    per_device: Annotated[int | None, typer.Option(min=1, help="Cells that share a device.")] = None,
     isolation: Annotated[
         Isolation | None, typer.Option(help="One process per cell, or none; the suite's choice.")
     ] = None,
     no_share: Annotated[
         bool, typer.Option("--no-share", help="Let every cell do all its steps itself; the numbers are the same.")
     ] = False,
+    backend: Annotated[Backend, typer.Option(help="This machine, or the workers of a Dask cluster.")] = "local",
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Address of a Dask scheduler, such as tcp://HOST:8786; one is started if not given."),
+    ] = None,
+    rerun: Annotated[
+        Rerun | None, typer.Option(help="Start cells again from their first step: failed or stale ones, or all.")
+    ] = None,
 ) -> None:
     """Run a suite: cells that are done are not repeated, cut ones go on where they were cut."""
     loaded, jobs, datasets = load_jobs(suite, data, set_, only, plugin)
@@ -50,32 +64,49 @@ def run(
     store.check_writable()
     options = [part for text in set_ or () for part in ("--set", text)]
     options += [part for file in plugin or () for part in ("--plugin", str(file))]
-    wanted = _describe(store, suite, options, loaded, jobs, datasets)
 
-    from mosaic_bench.engine.dispatch import Dispatcher
-    from mosaic_bench.engine.slots import choose_device, default_workers
+    from mosaic_bench.engine.rerun import forget
     from mosaic_bench.engine.stages import plan_sharing, write_plan
 
-    spec = _with(loaded.run, isolation, no_share)
-    if spec.prefixes:
-        write_plan(store.prefixes, plan_sharing(jobs, datasets))
-    console = make_console()
+    console, spec = make_console(), _with(loaded.run, isolation, no_share)
+    with reporting_a_full_disk(store.path):
+        wanted = _describe(store, suite, options, loaded, jobs, datasets)
+        if spec.prefixes:
+            write_plan(store.prefixes, plan_sharing(jobs, datasets))
+    make_dispatcher = _on(backend, scheduler, devices, workers, per_device, spec.threads)
+    if rerun is not None:
+        forget(wanted, rerun)
     waiting = [folder for folder in wanted if not folder.status().state.finished]
     console.print(f"{loaded.title}: {len(wanted)} cells, {len(wanted) - len(waiting)} done already")
     titles = {folder.key: _title(wanted[folder], loaded) for folder in waiting}
     with RunProgress(console, titles, loaded.report.headline.metric) as progress:
-        chosen = choose_device(device)
-        dispatcher = Dispatcher(
-            datasets.directories,
-            chosen,
-            workers or default_workers(chosen),
-            spec,
-            progress,
-            plugin or (),
-        )
+        dispatcher = make_dispatcher(datasets.directories, spec, progress, plugin or ())
         dispatcher.dispatch(waiting)
     write_tables(store, console)
     raise typer.Exit(_exit_code(list(wanted), dispatcher.interrupted))
+
+
+def _on(
+    backend: Backend,
+    scheduler: str | None,
+    devices: str,
+    workers: int | None,
+    per_device: int | None,
+    threads: int,
+) -> Callable[..., Dispatcher]:
+    """Return what makes the dispatcher that the options ask for."""
+    from mosaic_bench.engine.slots import Slots, choose_devices, cores
+
+    if backend == "dask":
+        from mosaic_bench.engine.cluster import ClusterDispatcher
+
+        count = workers or max(1, cores() // threads)
+        return partial(ClusterDispatcher, devices=devices, scheduler=scheduler, workers=count)
+    if scheduler is not None:
+        raise UserError("--scheduler is for --backend dask; add it")
+    from mosaic_bench.engine.local import LocalDispatcher
+
+    return partial(LocalDispatcher, slots=Slots(choose_devices(devices), workers, per_device, threads))
 
 
 def _describe(

@@ -256,6 +256,9 @@ class RunSpec(Section):
         threads: torch threads of a cell on a CPU. Part of the numeric environment: it changes the last bits.
         isolation: one child process per cell, or none (in-process, for suites of second-long cells).
         prefixes: bytes (or 500MB, 20GB) that steps which cells share may take on disk; 0 shares nothing.
+        retries: how often a cell that ran out of memory is tried again, alone on its device.
+        claim_expiry: seconds without a sign of life after which a cell held by another machine is taken over. Longer
+            than a network file system may answer from its cache (60 s for NFS, as it comes).
     """
 
     timeout: Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_seconds)] = None
@@ -263,6 +266,8 @@ class RunSpec(Section):
     threads: int = Field(1, ge=1)
     isolation: Literal["process", "none"] = "process"
     prefixes: Annotated[Annotated[int, Field(ge=0)], BeforeValidator(_bytes)] = 20 * 10**9
+    retries: int = Field(1, ge=0)
+    claim_expiry: Annotated[Annotated[float, Field(ge=5)], BeforeValidator(_seconds)] = 90
 
 
 class HeadlineSpec(Section):

@@ -75,7 +75,8 @@ def run(
             write_plan(store.prefixes, plan_sharing(jobs, datasets))
     make_dispatcher = _on(backend, scheduler, devices, workers, per_device, spec.threads)
     if rerun is not None:
-        forget(wanted, rerun)
+        with reporting_a_full_disk(store.path):
+            forget(wanted, rerun)
     waiting = [folder for folder in wanted if not folder.status().state.finished]
     console.print(f"{loaded.title}: {len(wanted)} cells, {len(wanted) - len(waiting)} done already")
     titles = {folder.key: _title(wanted[folder], loaded) for folder in waiting}

@@ -159,12 +159,13 @@ class _Loop:
             last = self._done == self._steps
             due = last or self._done % self._bench.cell.evaluate.every == 0
             metrics = self._evaluate(self._done, loss, last) if due else {}
-            if self._done in self._sharing.steps:
-                self._sharing.make(self._done, loss)
             stop = self._how.should_stop() and not last
+            shared = self._done in self._sharing.steps
             save = not stop and not last and self._done % self._how.checkpoint_every == 0
-            if due or save or stop:
+            if due or shared or save or stop:
                 self._check_weights(self._done)
+            if shared:
+                self._sharing.make(self._done, loss)
             if save:
                 self._save()
             self._how.progress(self._done, self._steps, metrics)

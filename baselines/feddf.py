@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from baselines.blocks import descend, distillation_loss, logits_of, mixture
-from baselines.fusion import BatchNormMode, FusionRounds
+from baselines.fusion import BatchNormMode, FusionRounds, learning
 from baselines.labels import shuffled_positions
 from mosaic_bench.api import Hyperparameters, Unsupported, parameter, register
 from mosaic_bench.models import Classifier
@@ -69,22 +69,22 @@ class FedDF(FusionRounds):
         best_accuracy, best_step, best = self._validated(student), 0, _copy(student)
         if best_accuracy is not None and not params.average_competes:
             best_accuracy = -1.0
-        student.train(params.batch_norm == "update")
-        for step in range(1, params.max_steps + 1):
-            images = self.fed.augmented(public.images(next(batches)), random)
-            with self.fed.autocast():
-                with torch.no_grad():
-                    target = self._ensemble(teachers, images)
-                loss = distillation_loss(student(images).float(), target, params.temperature)
-            descend(adam, loss, params.clip)
-            cosine.step()
-            if best_accuracy is None or step % params.check_every:
-                continue
-            accuracy = self._validated(student)  # the only wait for the device
-            if accuracy is not None and accuracy > best_accuracy:
-                best_accuracy, best_step, best = accuracy, step, _copy(student)
-            elif step - best_step >= params.patience:
-                break
+        with learning(student, params.batch_norm):
+            for step in range(1, params.max_steps + 1):
+                images = self.fed.augmented(public.images(next(batches)), random)
+                with self.fed.autocast():
+                    with torch.no_grad():
+                        target = self._ensemble(teachers, images)
+                    loss = distillation_loss(student(images).float(), target, params.temperature)
+                descend(adam, loss, params.clip)
+                cosine.step()
+                if best_accuracy is None or step % params.check_every:
+                    continue
+                accuracy = self._validated(student)  # the only wait for the device
+                if accuracy is not None and accuracy > best_accuracy:
+                    best_accuracy, best_step, best = accuracy, step, _copy(student)
+                elif step - best_step >= params.patience:
+                    break
         if best_accuracy is not None:
             student.load_state_dict(best)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -12,11 +13,27 @@ from torch.optim import Optimizer
 
 from baselines.blocks import descend, distillation_loss, freeze_
 from mosaic_bench.api import Algorithm, Federation, Predictors, Task, Update, Updates
-from mosaic_bench.models import Classifier, StandardisedImages, UpsamplingGenerator
+from mosaic_bench.models import Classifier, StandardisedImages, UpsamplingGenerator, batch_norms
 
-BatchNormMode = Literal["update", "keep"]
+BatchNormMode = Literal["update", "batch", "keep"]
 """A student's BatchNorm in distillation: "update" normalises by the batch and moves the running statistics towards the
-distillation images, "keep" normalises by the statistics averaged from the clients and leaves them alone."""
+distillation images, "batch" normalises by the batch and leaves alone the statistics averaged from the clients, "keep"
+normalises by those."""
+
+
+@contextmanager
+def learning(student: nn.Module, batch_norm: BatchNormMode) -> Iterator[None]:
+    """Let a student learn inside the block, its BatchNorm in the given mode; it is in train mode but for "keep"."""
+    student.requires_grad_(True).train(batch_norm != "keep")
+    layers = batch_norms(student) if batch_norm == "batch" else []
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.momentum = 0.0  # of the new batch in the running statistics
+    try:
+        yield
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
 
 
 class FusionRounds(Algorithm):
@@ -135,11 +152,11 @@ class DataFreeDistillation:
         with torch.no_grad(), self._fed.autocast():
             target = teacher(images)
         for student, learner in zip(self._students, self._learners, strict=True):
-            student.requires_grad_(True).train(self._batch_norm == "update")
-            for _ in range(steps):
-                with self._fed.autocast():
-                    value = distillation_loss(student(images).float(), target, temperature)
-                descend(learner, value)
+            with learning(student, self._batch_norm):
+                for _ in range(steps):
+                    with self._fed.autocast():
+                        value = distillation_loss(student(images).float(), target, temperature)
+                    descend(learner, value)
 
 
 def conditional_generator(task: Task, latent: int, base: int, output: nn.Module | None = None) -> UpsamplingGenerator:

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from statistics import fmean
+from typing import get_args
 
 import pytest
 from support import describe, jobs_of, run_until
@@ -12,7 +14,8 @@ from support import describe, jobs_of, run_until
 from mosaic_bench.data.catalog import CATALOG
 from mosaic_bench.engine.algorithms import algorithm_names, find_algorithm, load_plugins
 from mosaic_bench.models import ARCHITECTURES, build, width_ratios
-from mosaic_bench.store import State
+from mosaic_bench.store import State, Store
+from mosaic_bench.suite import PlotSpec, TableSpec
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -44,6 +47,27 @@ def test_every_algorithm_is_in_the_table_with_what_it_uses_beside_weights() -> N
         assert table.get(name, ["", uses])[1] == uses, name
 
 
+@pytest.mark.parametrize(
+    ("suite", "heading", "columns"),
+    [("baselines", "Equal rounds", (2, 5)), ("baselines-one-shot", "One upload", (0, 2))],
+)
+def test_the_page_on_baselines_gives_the_reference_results(suite: str, heading: str, columns: tuple[int, int]) -> None:
+    """Mean accuracy after the last step, in %, of every row with results."""
+    store = Store(DOCS.parent / "results" / "reference" / "baselines" / suite)
+    found: dict[tuple[str, str], list[float]] = {}
+    for entry in store.suite()["cells"]:
+        folder, at = store.cell(entry["key"]), entry["coordinates"]
+        if folder.status().state is State.DONE:
+            name = (at["algorithm"], at["dataset"].partition("(")[0])
+            found.setdefault(name, []).append(100 * folder.steps()[-1]["metrics"]["acc/server@test"])
+    titles = store.suite()["titles"] | {"fedftg(batch_norm=batch)": "FedFTG, `batch_norm: batch`"}
+    table = rows("baselines.md", heading)
+    assert found
+    for (algorithm, dataset), accuracies in found.items():
+        column = columns[["fmnist", "cifar10-small"].index(dataset)]
+        assert table[titles[algorithm].strip("`")][column].split(" ± ")[0] == f"{fmean(accuracies):.1f}"
+
+
 def test_every_architecture_is_in_the_table_with_its_parameters() -> None:
     table = rows("models.md", "Zoo")
     for name in ARCHITECTURES:
@@ -56,6 +80,12 @@ def test_every_architecture_is_in_the_table_with_its_parameters() -> None:
 def test_the_width_rule_gives_the_tables_ratios(rho: int) -> None:
     ratios = rows("models.md", "Width slices")[f"{{rho: {rho}, sigma: 4}}"][0]
     assert [float(Fraction(ratio)) for ratio in ratios.split(",")] == width_ratios(10, rho, 4)
+
+
+def test_every_preset_and_every_kind_of_figure_is_described() -> None:
+    assert set(get_args(TableSpec.model_fields["preset"].annotation)) <= set(rows("reports.md", "Tables"))
+    described = {kind.strip("`") for row in rows("reports.md", "Figures") for kind in row.split(", ")}
+    assert set(get_args(PlotSpec.model_fields["kind"].annotation)) == described - {"kind", "---"}
 
 
 @pytest.fixture

@@ -8,7 +8,22 @@ from typing import Annotated
 import typer
 
 from mosaic_bench import __version__
-from mosaic_bench.cli import check, data, listing, plan, run, show, status, tables, verify
+from mosaic_bench.cli import (
+    check,
+    data,
+    doctor,
+    export,
+    listing,
+    merge,
+    plan,
+    plots,
+    report,
+    run,
+    show,
+    status,
+    tables,
+    verify,
+)
 from mosaic_bench.errors import UserError
 
 app = typer.Typer(
@@ -24,7 +39,12 @@ app.command("status")(status.status)
 app.command("show")(show.show)
 app.command("verify")(verify.verify)
 app.command("tables")(tables.tables)
+app.command("plots")(plots.plots)
+app.command("report")(report.report)
+app.command("merge")(merge.merge)
+app.command("export")(export.export)
 app.command("list")(listing.list_)
+app.command("doctor")(doctor.doctor)
 app.add_typer(data.app, name="data")
 
 

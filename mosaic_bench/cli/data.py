@@ -11,7 +11,6 @@ import typer
 from mosaic_bench.cli.options import Data, Only, Plugin, Set
 from mosaic_bench.cli.output import make_console
 from mosaic_bench.errors import UserError
-from mosaic_bench.suite import load_suite
 
 app = typer.Typer(help="Fetch, verify and show data sets.", no_args_is_help=True)
 
@@ -98,6 +97,8 @@ def _datasets_of(target: str) -> list[str]:
     """Return the data sets that a suite names for clients and server; any other name stands for itself."""
     if not _is_suite(target):
         return [target]
+    from mosaic_bench.suite import load_suite
+
     cells = [planned.cell for planned in load_suite(Path(target)).cells]
     public = [cell.federation.public for cell in cells]
     return [

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mosaic_bench.suite import Suite, load_suite
-
 if TYPE_CHECKING:
     from mosaic_bench.engine.datasets import Datasets
     from mosaic_bench.engine.resolve import Job
+    from mosaic_bench.suite import Suite
 
 
 def load_jobs(
@@ -21,7 +20,9 @@ def load_jobs(
     plugins: Sequence[Path] | None,
 ) -> tuple[Suite, list[Job], Datasets]:
     """Load plugins and suite, and resolve every cell; also return the data sets they were resolved against."""
-    suite = load_suite(file, sets or (), only or ())
+    from mosaic_bench.suite import load_suite
+
+    suite = load_suite(file, sets or (), only or ())  # its faults are told before torch is imported
 
     from mosaic_bench.data import data_directories
     from mosaic_bench.engine.algorithms import load_plugins

@@ -14,11 +14,11 @@ from ruamel.yaml.error import YAMLError
 from mosaic_bench.cli.loading import load_jobs, missing_data
 from mosaic_bench.cli.output import make_console, make_table, print_table
 from mosaic_bench.data import Dataset, audit, data_directories, open_dataset
-from mosaic_bench.data.figures import plot_partition
 from mosaic_bench.engine.resolve import read_partition
 from mosaic_bench.errors import UserError
 from mosaic_bench.fed.seeds import numpy_rng
 from mosaic_bench.fed.split import Split, split
+from mosaic_bench.partition_figure import plot_partition
 from mosaic_bench.suite import Cell
 from mosaic_bench.suite.labels import label
 from mosaic_bench.suite.schema import long_form

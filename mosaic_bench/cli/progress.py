@@ -26,6 +26,7 @@ class RunProgress:
         self._tasks: dict[str, TaskID] = {}
         self._began: dict[str, float] = {}
         self._latest: dict[str, float] = {}
+        self._elsewhere: set[str] = set()
         self._ended = 0
         # Titles are labels of the user's suite; brackets in them are not markup.
         columns = (
@@ -48,7 +49,7 @@ class RunProgress:
     def started(self, key: str) -> None:
         """Show a bar for the cell."""
         with self._lock:
-            self._began[key] = time.monotonic()
+            self._began.setdefault(key, time.monotonic())
             self._tasks[key] = self._bars.add_task(self._titles[key], total=None)
 
     def stepped(self, key: str, step: int, steps: int, metrics: dict[str, float]) -> None:
@@ -58,18 +59,25 @@ class RunProgress:
             if self._metric in metrics:
                 self._latest[key] = metrics[self._metric]
 
+    def held(self, key: str, where: str) -> None:
+        """Say, once, that another run has the cell."""
+        with self._lock:
+            if key not in self._elsewhere:
+                self._elsewhere.add(key)
+                self._console.print(self._line("", key, "elsewhere", f"{self._titles[key]} ({where})"))
+
     def finished(self, key: str, state: State) -> None:
         """Print one line for the cell and remove its bar."""
         with self._lock:
             self._ended += 1
-            self._bars.remove_task(self._tasks.pop(key))
-            self._console.print(self._line(key, state))
+            if key in self._tasks:
+                self._bars.remove_task(self._tasks.pop(key))
+            count = f"[{self._ended:>{len(str(len(self._titles)))}}/{len(self._titles)}]"
+            self._console.print(self._line(count, key, state.value, self._titles[key]))
 
-    def _line(self, key: str, state: State) -> str:
+    def _line(self, count: str, key: str, what: str, title: str) -> str:
         # What varies most in length, the title, comes last, so that lines form columns.
-        total = len(self._titles)
-        what = "elsewhere" if state is State.RUNNING else state.value  # another process has this cell
+        width = 2 * len(str(len(self._titles))) + 3
         measured = f"{100 * self._latest[key]:.1f} %" if key in self._latest else ""
-        seconds = time.monotonic() - self._began[key]
-        count = f"[{self._ended:>{len(str(total))}}/{total}]"
-        return f"{count} {key} {what:<8} {measured:>7} {seconds:>6.1f} s  {self._titles[key]}"
+        seconds = f"{time.monotonic() - self._began[key]:.1f} s" if key in self._began else ""
+        return f"{count:>{width}} {key} {what:<8} {measured:>7} {seconds:>8}  {title}"

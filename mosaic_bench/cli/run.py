@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from mosaic_bench.cli.expectations import expected_seconds
 from mosaic_bench.cli.loading import load_jobs, missing_data
-from mosaic_bench.cli.options import RESULTS, Data, Only, Plugin, Results, Set, SuiteFile
+from mosaic_bench.cli.options import RESULTS, Data, Devices, Only, Plugin, Results, Set, SuiteFile
 from mosaic_bench.cli.output import make_console
 from mosaic_bench.cli.progress import RunProgress
+from mosaic_bench.cli.rerun import rerun_options
 from mosaic_bench.cli.tables import write_tables
 from mosaic_bench.errors import UserError
-from mosaic_bench.store import CellFolder, State, Store
-from mosaic_bench.suite import RunSpec, Suite
+from mosaic_bench.store import CellFolder, State, Store, reporting_a_full_disk
 
 if TYPE_CHECKING:
     from mosaic_bench.engine.datasets import Datasets
+    from mosaic_bench.engine.dispatch import Dispatcher
     from mosaic_bench.engine.resolve import Job
+    from mosaic_bench.suite import RunSpec, Suite
 
 Isolation = Literal["process", "none"]
+Rerun = Literal["failed", "stale", "all"]
+Backend = Literal["local", "dask"]
 
 
 def run(
@@ -31,15 +38,24 @@ def run(
     only: Only = None,
     plugin: Plugin = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", "-j", min=1, help="Cells at a time; one per core.")
+        int | None, typer.Option("--workers", "-j", min=1, help="Cells at a time; one per core, or per GPU.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, or cuda:N.")] = "auto",
+    devices: Devices = "auto",
+    per_device: Annotated[int | None, typer.Option(min=1, help="Cells that share a device.")] = None,
     isolation: Annotated[
         Isolation | None, typer.Option(help="One process per cell, or none; the suite's choice.")
     ] = None,
     no_share: Annotated[
         bool, typer.Option("--no-share", help="Let every cell do all its steps itself; the numbers are the same.")
     ] = False,
+    backend: Annotated[Backend, typer.Option(help="This machine, or the workers of a Dask cluster.")] = "local",
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Address of a Dask scheduler, such as tcp://HOST:8786; one is started if not given."),
+    ] = None,
+    rerun: Annotated[
+        Rerun | None, typer.Option(help="Start cells again from their first step: failed or stale ones, or all.")
+    ] = None,
 ) -> None:
     """Run a suite: cells that are done are not repeated, cut ones go on where they were cut."""
     loaded, jobs, datasets = load_jobs(suite, data, set_, only, plugin)
@@ -48,38 +64,65 @@ def run(
         raise UserError("\n".join(missing))
     store = Store(results / loaded.name)
     store.check_writable()
-    options = [part for text in set_ or () for part in ("--set", text)]
-    options += [part for file in plugin or () for part in ("--plugin", str(file))]
-    wanted = _describe(store, suite, options, loaded, jobs, datasets)
+    options = rerun_options(jobs, datasets, set_ or (), plugin or ())
 
-    from mosaic_bench.engine.dispatch import Dispatcher
-    from mosaic_bench.engine.slots import choose_device, default_workers
+    from mosaic_bench.engine.rerun import forget
+    from mosaic_bench.engine.slots import choose_devices
     from mosaic_bench.engine.stages import plan_sharing, write_plan
 
-    spec = _with(loaded.run, isolation, no_share)
-    if spec.prefixes:
-        write_plan(store.prefixes, plan_sharing(jobs, datasets))
-    console = make_console()
+    console, spec = make_console(), _with(loaded.run, isolation, no_share)
+    make_dispatcher = _on(backend, scheduler, devices, workers, per_device, spec.threads)
+    here = choose_devices(devices if backend == "local" else "auto")  # the workers of a cluster may have others
+    seconds = expected_seconds(jobs, store, datasets, here[0], spec.threads)
+    with reporting_a_full_disk(store.path):
+        wanted = _describe(store, suite, options, loaded, jobs, datasets, seconds)
+        if spec.prefixes:
+            write_plan(store.prefixes, plan_sharing(jobs, datasets))
+    if rerun is not None:
+        with reporting_a_full_disk(store.path):
+            forget(wanted, rerun)
     waiting = [folder for folder in wanted if not folder.status().state.finished]
+    waiting.sort(key=lambda folder: -seconds[folder.key])  # a long cell that starts last keeps one worker busy alone
     console.print(f"{loaded.title}: {len(wanted)} cells, {len(wanted) - len(waiting)} done already")
     titles = {folder.key: _title(wanted[folder], loaded) for folder in waiting}
     with RunProgress(console, titles, loaded.report.headline.metric) as progress:
-        chosen = choose_device(device)
-        dispatcher = Dispatcher(
-            datasets.directories,
-            chosen,
-            workers or default_workers(chosen),
-            spec,
-            progress,
-            plugin or (),
-        )
+        dispatcher = make_dispatcher(datasets.directories, spec, progress, plugin or ())
         dispatcher.dispatch(waiting)
     write_tables(store, console)
     raise typer.Exit(_exit_code(list(wanted), dispatcher.interrupted))
 
 
+def _on(
+    backend: Backend,
+    scheduler: str | None,
+    devices: str,
+    workers: int | None,
+    per_device: int | None,
+    threads: int,
+) -> Callable[..., Dispatcher]:
+    """Return what makes the dispatcher that the options ask for."""
+    from mosaic_bench.engine.slots import Slots, choose_devices, cores
+
+    if backend == "dask":
+        from mosaic_bench.engine.cluster import ClusterDispatcher
+
+        count = workers or max(1, cores() // threads)
+        return partial(ClusterDispatcher, devices=devices, scheduler=scheduler, workers=count)
+    if scheduler is not None:
+        raise UserError("--scheduler is for --backend dask; add it")
+    from mosaic_bench.engine.local import LocalDispatcher
+
+    return partial(LocalDispatcher, slots=Slots(choose_devices(devices), workers, per_device, threads))
+
+
 def _describe(
-    store: Store, file: Path, options: list[str], suite: Suite, jobs: list[Job], datasets: Datasets
+    store: Store,
+    file: Path,
+    options: list[str],
+    suite: Suite,
+    jobs: list[Job],
+    datasets: Datasets,
+    seconds: Mapping[str, float],
 ) -> dict[CellFolder, Job]:
     """Write the grid, and what each wanted cell is, before anything runs; return the wanted cells."""
     from mosaic_bench.engine.titles import table_titles
@@ -87,7 +130,8 @@ def _describe(
     wanted, entries = {}, []
     for job in jobs:
         key = None if job.missing else job.key(datasets)
-        entries.append({"key": key, "coordinates": job.coordinates})
+        expected = None if key is None else seconds[key]
+        entries.append({"key": key, "coordinates": job.coordinates, "expected": expected})
         if job.wanted and key is not None:
             folder = store.cell(key)
             if not folder.exists:
@@ -95,7 +139,7 @@ def _describe(
                 folder.describe(
                     {
                         "key": key,
-                        "suite": str(file),
+                        "suite": str(file.resolve()),
                         "options": options,
                         "coordinates": job.coordinates,
                         "cell": cell,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from io import StringIO
 from typing import Annotated, Any
 
@@ -11,19 +10,27 @@ from ruamel.yaml import YAML
 
 from mosaic_bench.cli.options import RESULTS, Results
 from mosaic_bench.cli.output import make_console, make_table, print_table
+from mosaic_bench.cli.rerun import one_cell_suite, rerun_command
 from mosaic_bench.cli.stores import find_cell
 from mosaic_bench.store import shown_state
 
 
 def show(
-    key: Annotated[str, typer.Argument(help="Key of a cell, or its first digits.")], results: Results = RESULTS
+    key: Annotated[str, typer.Argument(help="Key of a cell, or its first digits.")],
+    results: Results = RESULTS,
+    as_suite: Annotated[
+        bool, typer.Option("--as-suite", help="Print a suite file that consists of this cell, and nothing else.")
+    ] = False,
 ) -> None:
-    """Show what a cell is, where it ran, and every evaluated step."""
+    """Show what a cell is, how to run it again, where it ran, and every evaluated step."""
     folder = find_cell(key, results)
     console = make_console()
     status, description, steps = folder.status(), folder.description(), folder.steps()
+    if as_suite:
+        console.out(_as_yaml(one_cell_suite(description, folder.environment())), highlight=False, end="")
+        return
     console.print(f"{folder.path}: {shown_state(folder).value} {status.message}".rstrip())
-    console.print("again: " + _again(description))
+    console.print("again: " + rerun_command(folder, description))
     shown = {name: part for name, part in description.items() if name in {"cell", "partition"}}
     console.print(f"\n{_as_yaml(shown | {'environment': folder.environment()})}")
     if steps:
@@ -34,13 +41,6 @@ def show(
             table.add_row(str(step["step"]), *("--" if number is None else f"{number:.4f}" for number in numbers))
         print_table(console, table)
         console.print(_as_yaml({"costs": steps[-1]["ledger"] | steps[-1]["time"]}))
-
-
-def _again(description: dict[str, Any]) -> str:
-    """Return the command that runs this one cell."""
-    only = ",".join(f"{axis}={label}" for axis, label in description["coordinates"].items())
-    options = description.get("options", [])
-    return shlex.join(["python", "-m", "mosaic_bench", "run", description["suite"], *options, "--only", only])
 
 
 def _as_yaml(value: dict[str, Any]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from mosaic_bench.store import CellFolder, Store, StoreError
-from mosaic_bench.suite.source import read_source
 
 
 def find_store(argument: Path, results: Path) -> Store:
@@ -13,6 +12,8 @@ def find_store(argument: Path, results: Path) -> Store:
     if argument.is_dir():
         return Store(argument)
     if argument.suffix in {".yaml", ".yml"}:
+        from mosaic_bench.suite.source import read_source
+
         return Store(results / str(read_source(argument).data.get("suite", argument.stem)))
     return Store(results / argument)
 

@@ -22,18 +22,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _chosen(config: pytest.Config) -> list[str]:
-    """Return the algorithms to test: those asked for, or all that have code of their own, not just other defaults."""
+    """Return the algorithms to test: those asked for, or all that have code of their own, not only other defaults."""
     try:
         load_plugins(config.getoption("--plugin") or ())
     except UserError as error:
         raise pytest.UsageError(str(error)) from error
     known = algorithm_names()
-    asked: list[str] | None = config.getoption("--algorithm")
-    names = asked or [name for name in known if find_algorithm(name).variant_of is None]
-    for name in names:
+    asked: list[str] = config.getoption("--algorithm") or []
+    for name in asked:
         if name not in known:
             raise pytest.UsageError(f"--algorithm {name}: no such algorithm{did_you_mean(name, known)}")
-    return names
+    return asked or [name for name in known if find_algorithm(name).variant_of is None]
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from torch import Tensor
 from mosaic_bench.api import Algorithm, Predictor
 from mosaic_bench.data import Partition, audit, client_test_split, open_dataset
 from mosaic_bench.data.device import Augmentation, DeviceImages
-from mosaic_bench.engine.checkpoint import load_checkpoint, save_checkpoint
+from mosaic_bench.engine.checkpoint import load_checkpoint, pack_checkpoint
 from mosaic_bench.engine.evaluate import Score, evaluate, local_accuracy
 from mosaic_bench.engine.provenance import numeric_environment, provenance, sources_of
 from mosaic_bench.engine.resolve import open_cell_data, parse_components
@@ -34,7 +34,7 @@ from mosaic_bench.suite import Cell
 
 
 class Diverged(Exception):  # noqa: N818 - named after what it reports
-    """A loss or an evaluation stopped being a finite number."""
+    """A loss, an evaluation or a weight stopped being a finite number."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,14 @@ def run_cell(folder: CellFolder, how: CellRun) -> State:
 
     Raises:
         Unsupported: the algorithm can't run in this cell.
-        Diverged: a loss is no longer finite.
+        Diverged: a loss, an evaluation or a weight is no longer finite.
+        ClaimLost: another process took the cell over.
     """
     description = folder.description()
     cell = Cell.model_validate(description["cell"])
     algorithm_class, params, partition = parse_components(cell)
     folder.write_environment(provenance(how.device, algorithm_class, sys.argv))
-    bench = _Bench(cell, partition, how, algorithm_class.reveals)
+    bench = Bench(cell, partition, how, algorithm_class.reveals)
     folder.describe(description | {"partition": bench.audit()})
     algorithm = algorithm_class(bench.federation, params)
     with seeded(cell.seed, "setup"):
@@ -77,7 +78,7 @@ def run_cell(folder: CellFolder, how: CellRun) -> State:
     return _Loop(folder, how, bench, algorithm).run()
 
 
-class _Bench:
+class Bench:
     """The federation of one cell, and the images it is judged on."""
 
     def __init__(self, cell: Cell, partition: Partition, how: CellRun, reveals: frozenset[str]) -> None:
@@ -124,7 +125,7 @@ class _Stopped(Exception):  # noqa: N818 - named after what it reports
 class _Loop:
     """Steps, evaluations and checkpoints of one algorithm in one folder."""
 
-    def __init__(self, folder: CellFolder, how: CellRun, bench: _Bench, algorithm: Algorithm) -> None:
+    def __init__(self, folder: CellFolder, how: CellRun, bench: Bench, algorithm: Algorithm) -> None:
         self._folder, self._how, self._bench, self._algorithm = folder, how, bench, algorithm
         self._keeper = StateKeeper(algorithm)
         self._steps, self._done = algorithm.steps, 0
@@ -147,7 +148,7 @@ class _Loop:
         except _Stopped:
             return State.INTERRUPTED
         self._set(state=State.DONE, step=self._steps)
-        self._folder.checkpoint.unlink(missing_ok=True)
+        self._folder.drop_checkpoints()
         return State.DONE
 
     def _advance(self, end: int) -> None:
@@ -161,7 +162,10 @@ class _Loop:
             if self._done in self._sharing.steps:
                 self._sharing.make(self._done, loss)
             stop = self._how.should_stop() and not last
-            if not stop and not last and self._done % self._how.checkpoint_every == 0:
+            save = not stop and not last and self._done % self._how.checkpoint_every == 0
+            if due or save or stop:
+                self._check_weights(self._done)
+            if save:
                 self._save()
             self._how.progress(self._done, self._steps, metrics)
             if stop:
@@ -205,6 +209,11 @@ class _Loop:
             raise Diverged(f"the training loss became {loss} in step {t + 1} of {self._steps}")
         return loss
 
+    def _check_weights(self, step: int) -> None:
+        wrong = self._keeper.not_finite()
+        if wrong is not None:
+            raise Diverged(f"{wrong} is no longer finite after step {step} of {self._steps}")
+
     def _evaluate(self, step: int, loss: float | None, last: bool) -> dict[str, float]:
         start = time.perf_counter()
         metrics: dict[str, float] = {} if loss is None else {"loss/train": loss}
@@ -228,7 +237,7 @@ class _Loop:
         ledger = self._bench.federation.ledger
         times = ledger.times() | {
             "evaluate_seconds": time.perf_counter() - start,
-            "peak_bytes": _peak_bytes(self._how.device),
+            "peak_bytes": peak_bytes(self._how.device),
         }
         self._folder.append_step({"step": step, "metrics": metrics, "ledger": ledger.counts(), "time": times})
         return metrics
@@ -249,13 +258,13 @@ class _Loop:
             "numeric": self._numeric,
             "sources": self._sources,
         }
-        save_checkpoint(self._folder.checkpoint, content)
+        self._folder.write_checkpoint(pack_checkpoint(content))
         self._set(step=self._done)
 
     def _resume(self) -> None:
-        """Restore the checkpoint, if one was written in this numeric environment."""
-        content = load_checkpoint(self._folder.checkpoint, self._how.device)
-        if content is not None and content["numeric"] == self._numeric:
+        """Restore a checkpoint, if one fits."""
+        content = self._load()
+        if content is not None:
             self._keeper.restore(content["state"])
             self._bench.federation.ledger.restore(content["ledger"])
             self._done = int(content["step"])
@@ -267,6 +276,18 @@ class _Loop:
         if sources != self._sources:
             self._sources, self._sharing.steps = sources, ()
             self._folder.write_environment(self._folder.environment() | {"sources": sources})
+
+    def _load(self) -> dict[str, Any] | None:
+        """The newest whole checkpoint; None if another numeric environment wrote it, or lines before it are lost."""
+        content = load_checkpoint(self._folder.checkpoint, self._how.device)
+        if content is None and self._folder.previous_checkpoint.exists():
+            self._folder.fall_back()
+            content = load_checkpoint(self._folder.checkpoint, self._how.device)
+        if content is None or content["numeric"] != self._numeric:
+            return None
+        step, every = content["step"], self._bench.cell.evaluate.every
+        evaluated = [record["step"] for record in self._folder.steps() if record["step"] <= step]
+        return content if evaluated == list(range(every, step + 1, every)) else None
 
     def _set(self, **changes: Any) -> None:
         self._status = replace(self._status, **changes)
@@ -291,7 +312,7 @@ def _local_means(scores: Mapping[str, Score], name: str, parts: Sequence[Tensor]
     return metrics | {f"acc/{name}@local": fmean(accuracies.values())}
 
 
-def _peak_bytes(device: torch.device) -> int:
+def peak_bytes(device: torch.device) -> int:
     """Largest memory so far: of the device on a GPU, of the process elsewhere."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)

@@ -16,22 +16,33 @@ _DAMAGED = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupEr
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write ``content`` beside ``path``, read it back with ``weights_only=True``, then let it take the place.
+    """Let ``content`` take the place of ``path`` once it is written whole.
 
     Raises:
         TypeError: something in it can be saved but not loaded; the previous checkpoint stays.
     """
+    packed = pack_checkpoint(content)
+    replace_file(path, lambda temporary: _write(temporary, packed))
 
-    def write(temporary: Path) -> None:
-        torch.save(content, temporary)
-        try:
-            torch.load(temporary, weights_only=True, map_location="cpu")
-        except pickle.UnpicklingError as error:
-            raise TypeError(
-                f"{_culprit(content)} can be saved but not loaded safely; keep tensors and plain values"
-            ) from error
 
-    replace_file(path, write)
+def pack_checkpoint(content: dict[str, Any]) -> bytes:
+    """Return ``content`` as the bytes of a checkpoint that was read back with ``weights_only=True``.
+
+    They are made in memory since torch reports a full disk as a RuntimeError without saying so.
+
+    Raises:
+        TypeError: something in it can be saved but not loaded.
+    """
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    buffer.seek(0)
+    try:
+        torch.load(buffer, weights_only=True, map_location="cpu")
+    except pickle.UnpicklingError as error:
+        raise TypeError(
+            f"{_culprit(content)} can be saved but not loaded safely; keep tensors and plain values"
+        ) from error
+    return buffer.getvalue()
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
@@ -40,6 +51,10 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
         return dict(torch.load(path, weights_only=True, map_location=device))
     except (FileNotFoundError, *_DAMAGED):
         return None
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
 
 
 def _culprit(content: dict[str, Any]) -> str:

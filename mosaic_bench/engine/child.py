@@ -12,12 +12,16 @@ import signal
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mosaic_bench.suite import RunSpec
 
 _CONTEXT: ForkServerContext | SpawnContext = (
     multiprocessing.get_context("forkserver") if hasattr(os, "fork") else multiprocessing.get_context("spawn")
@@ -33,19 +37,19 @@ class ChildTask:
         cell: the cell's folder.
         directories: where data sets are looked for.
         device: a torch device string.
-        checkpoint_every: steps between checkpoints.
-        threads: torch threads on a CPU.
+        run: the suite's way of running cells.
         plugins: files that register algorithms.
-        prefixes: bytes that steps which cells share may take on disk; 0 shares nothing.
+        expired: owners whose claim on the cell counts for nothing any more.
+        stop_file: a file whose appearance asks the cell to stop, where no signal reaches it.
     """
 
     cell: Path
     directories: Sequence[Path]
     device: str
-    checkpoint_every: int
-    threads: int
+    run: RunSpec
     plugins: Sequence[Path]
-    prefixes: int
+    expired: frozenset[str] = frozenset()
+    stop_file: Path | None = None
 
 
 class Child:
@@ -54,9 +58,8 @@ class Child:
     def __init__(self, task: ChildTask) -> None:
         self._events, theirs = _CONTEXT.Pipe()
         self._process: BaseProcess = _CONTEXT.Process(target=_work, args=(task, theirs))
+        start_server()
         with _STARTING:
-            if isinstance(_CONTEXT, ForkServerContext):
-                _CONTEXT.set_forkserver_preload(["mosaic_bench.engine.preload"])
             self._process.start()
         theirs.close()
 
@@ -88,6 +91,14 @@ class Child:
             os.kill(self._process.pid, number)
 
 
+def start_server() -> None:
+    """Let the process that children are forked from import torch meanwhile."""
+    if isinstance(_CONTEXT, ForkServerContext):
+        with _STARTING:
+            _CONTEXT.set_forkserver_preload(["mosaic_bench.engine.preload"])
+            forkserver.ensure_running()
+
+
 def _work(task: ChildTask, events: Connection) -> None:
     """Run one cell in this process."""
     _redirect_output(task.cell / "log.txt")
@@ -99,16 +110,22 @@ def _work(task: ChildTask, events: Connection) -> None:
     from mosaic_bench.engine.algorithms import load_plugins
     from mosaic_bench.engine.cell_run import CellRun
     from mosaic_bench.engine.execute import execute
-    from mosaic_bench.store import CellFolder
+    from mosaic_bench.store import DiskFull
+
+    def should_stop() -> bool:
+        return stop.is_set() or (task.stop_file is not None and task.stop_file.exists())
 
     def progress(step: int, steps: int, metrics: dict[str, float]) -> None:
         events.send({"step": step, "steps": steps, "metrics": metrics})
 
-    torch.set_num_threads(task.threads)
+    torch.set_num_threads(task.run.threads)
     load_plugins(task.plugins)
-    device = torch.device(task.device)
-    how = CellRun(task.directories, device, task.checkpoint_every, progress, stop.is_set, task.prefixes)
-    events.send({"state": execute(CellFolder(task.cell), how).value})
+    device, run = torch.device(task.device), task.run
+    how = CellRun(task.directories, device, run.checkpoint_every, progress, should_stop, run.prefixes)
+    try:
+        events.send({"state": execute(task.cell, how, task.expired).value})
+    except DiskFull as full:
+        events.send({"disk_full": str(full)})
 
 
 def _redirect_output(log: Path) -> None:

@@ -1,24 +1,24 @@
-"""Many cells over a few workers: joblib hands them out, each runs in a child process or, on request, in this one."""
+"""Many cells, each once: here or wherever another run has it, until every one is accounted for."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Protocol
 
-import joblib
-import torch
-
-from mosaic_bench.engine.cell_run import CellRun
-from mosaic_bench.engine.child import Child, ChildTask
-from mosaic_bench.engine.execute import execute
-from mosaic_bench.store import CellFolder, State
+from mosaic_bench.engine.child import ChildTask
+from mosaic_bench.store import CellFolder, DiskFull, State, Watch
 from mosaic_bench.suite import RunSpec
+
+_LOOK_EVERY = 1.0  # seconds between two looks at cells that other runs hold
+_RIPEN = 3.0  # seconds in which the other claims of a dead run expire, after the first one has
 
 
 class Listener(Protocol):
@@ -30,118 +30,106 @@ class Listener(Protocol):
     def stepped(self, key: str, step: int, steps: int, metrics: dict[str, float]) -> None:
         """A cell finished a step."""
 
+    def held(self, key: str, where: str) -> None:
+        """Another run has the cell."""
+
     def finished(self, key: str, state: State) -> None:
-        """A cell reached the state it is left in."""
+        """A cell reached the state it is left in, here or elsewhere."""
 
 
 @dataclass
-class Dispatcher:
-    """Runs cells.
+class Dispatcher(ABC):
+    """Runs cells; a subclass says on what.
 
     Attributes:
         directories: where data sets are looked for.
-        device: a torch device string.
-        workers: cells at a time.
         run: the suite's way of running cells.
         listener: told of every event.
         plugins: files to import in every child.
     """
 
     directories: Sequence[Path]
-    device: str
-    workers: int
     run: RunSpec
     listener: Listener
     plugins: Sequence[Path] = ()
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _children: set[Child] = field(default_factory=set)
+    _stop: threading.Event = field(default_factory=threading.Event, init=False)
+    _before: dict[str, object] = field(default_factory=dict, init=False)
+    _full: DiskFull | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._watch = Watch(self.run.claim_expiry)
 
     def dispatch(self, folders: Sequence[CellFolder]) -> dict[str, State]:
-        """Run the cells and return how each ended. Cells not started before an interruption are left out."""
-        one = self._in_process if self.run.isolation == "none" else self._in_child
-        workers = 1 if self.run.isolation == "none" else self.workers
-        tasks = (joblib.delayed(self._task)(one, folder) for folder in folders)
+        """Run the cells and return how each ended, here or in another run that had it.
+
+        Cells not started before an interruption are left out.
+
+        Raises:
+            DiskFull: results could not be written; every cell was stopped.
+        """
+        self._before = {folder.key: folder.status_version() for folder in folders}
+        ended: dict[str, State] = {}
+        ready, left = list(folders), list(folders)
         with self._signals():
-            ended = joblib.Parallel(n_jobs=workers, backend="threading", return_as="generator_unordered")(tasks)
-            return {key: state for key, state in ended if state is not None}
+            while ready:
+                ended |= {key: state for key, state in self._pass(ready) if state is not State.RUNNING}
+                left = [folder for folder in left if folder.key not in ended]
+                ready = self._wait(left)
+        if self._full is not None:
+            raise self._full
+        return ended
 
     @property
     def interrupted(self) -> bool:
-        """True once a signal asked to stop."""
+        """True once a signal, or a full disk, asked to stop."""
         return self._stop.is_set()
 
-    def _task(self, one: Any, folder: CellFolder) -> tuple[str, State | None]:
-        if self._stop.is_set():
-            return folder.key, None
-        self.listener.started(folder.key)
-        state = one(folder)
-        self.listener.finished(folder.key, state)
-        return folder.key, state
+    @abstractmethod
+    def _pass(self, folders: Sequence[CellFolder]) -> Iterable[tuple[str, State]]:
+        """Give each cell its turn; ``RUNNING`` means that another run has it, or that it had none."""
 
-    def _in_process(self, folder: CellFolder) -> State:
-        torch.set_num_threads(self.run.threads)
+    @abstractmethod
+    def _ask_to_stop(self) -> None:
+        """Let running cells finish their step and save."""
 
-        def progress(step: int, steps: int, metrics: dict[str, float]) -> None:
-            self.listener.stepped(folder.key, step, steps, metrics)
+    @abstractmethod
+    def _kill(self) -> None:
+        """End running cells at once."""
 
-        device, run = torch.device(self.device), self.run
-        how = CellRun(self.directories, device, run.checkpoint_every, progress, self._stop.is_set, run.prefixes)
-        return execute(folder, how)
+    def _seen_to(self, folder: CellFolder) -> State | None:
+        """How another run left the cell since this one began; ``RUNNING`` while it has it; None when it is ours."""
+        holder = self._watch.holder(folder.path)
+        if holder is not None:
+            self.listener.held(folder.key, holder.where)
+            return State.RUNNING
+        state = folder.status().state
+        tried = state.failed and folder.status_version() != self._before[folder.key]
+        return state if tried or state.finished else None
 
-    def _in_child(self, folder: CellFolder) -> State:
-        run = self.run
-        child = Child(
-            ChildTask(
-                folder.path,
-                self.directories,
-                self.device,
-                run.checkpoint_every,
-                run.threads,
-                self.plugins,
-                run.prefixes,
-            )
-        )
-        self._children.add(child)
-        if self._stop.is_set():  # the signal came between the check and the start
-            child.stop()
-        timed_out = threading.Event()
-        timer = threading.Timer(run.timeout or threading.TIMEOUT_MAX, self._time_out, (child, timed_out))
-        timer.daemon = True
-        timer.start()
-        try:
-            state = self._listen(folder.key, child)
-        finally:
-            timer.cancel()
-            self._children.discard(child)
-            code = child.end()
-        return state or self._bury(folder, code, timed_out.is_set())
+    def _wait(self, left: Sequence[CellFolder]) -> list[CellFolder]:
+        """Wait until other runs let go of cells, and return those; none when all is done or this run was stopped."""
+        while left and not self._stop.is_set():
+            time.sleep(_LOOK_EVERY)
+            ready = self._let_go(left)
+            if any(not folder.status().state.finished for folder in ready):
+                time.sleep(_RIPEN)
+                ready = self._let_go(left)
+            if ready:
+                return ready
+        return []
 
-    def _listen(self, key: str, child: Child) -> State | None:
-        """Pass the child's events on until it ends; return the state it reported."""
-        state = None
-        while (event := child.next_event()) is not None:
-            if "state" in event:
-                state = State(event["state"])
-            else:
-                self.listener.stepped(key, **event)
-        return state
+    def _let_go(self, left: Sequence[CellFolder]) -> list[CellFolder]:
+        return [folder for folder in left if self._watch.holder(folder.path) is None]
 
-    def _bury(self, folder: CellFolder, code: int, timed_out: bool) -> State:
-        """Write the state of a child that could not write it itself."""
-        if timed_out:
-            state, message = State.TIMEOUT, f"took longer than run.timeout, {self.run.timeout:g} s"
-        elif self._stop.is_set():
-            state, message = State.INTERRUPTED, "stopped; run the suite again to go on"
-        else:
-            how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-            state, message = State.FAILED, f"the process {how}; see {folder.log}"
-        folder.set_status(replace(folder.status(), state=state, message=message))
-        return state
+    def _task(self, folder: CellFolder, device: str) -> ChildTask:
+        expired = frozenset(self._watch.expired)
+        return ChildTask(folder.path, self.directories, device, self.run, self.plugins, expired)
 
-    @staticmethod
-    def _time_out(child: Child, timed_out: threading.Event) -> None:
-        timed_out.set()
-        child.kill()
+    def _fill(self, full: DiskFull) -> None:
+        """Nothing more can be written: stop everything."""
+        self._full = full
+        self._stop.set()
+        self._ask_to_stop()
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -150,8 +138,7 @@ class Dispatcher:
         def handle(number: int, frame: FrameType | None) -> None:
             again = self._stop.is_set()
             self._stop.set()
-            for child in list(self._children):
-                child.kill() if again else child.stop()
+            self._kill() if again else self._ask_to_stop()
 
         if threading.current_thread() is not threading.main_thread():
             yield

@@ -6,6 +6,7 @@ import inspect
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,9 @@ def provenance(device: torch.device, algorithm: type[Algorithm], command: list[s
     }
 
 
+@cache
 def sources_of(algorithm: type[Algorithm]) -> dict[str, Any]:
-    """Return the digests of the sources that the algorithm's results depend on."""
+    """Return the digests of the sources that the algorithm's results depend on, as they were when first asked."""
     return describe_sources(algorithm_files(Path(inspect.getfile(algorithm))))
 
 

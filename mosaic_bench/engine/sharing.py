@@ -121,7 +121,7 @@ class Sharing:
 
         def wait() -> None:
             if not told:
-                self._say(step, "another cell makes it; waiting")
+                self._say(step, "waiting for the cell that makes it")
                 told.append(True)
             waiting()
 

@@ -13,6 +13,7 @@ from typing import Any
 from mosaic_bench.api import Algorithm, Hyperparameters, Stage
 from mosaic_bench.engine.datasets import Datasets
 from mosaic_bench.engine.resolve import Job, fingerprint
+from mosaic_bench.errors import UserError
 from mosaic_bench.store.atomic import replace_json
 from mosaic_bench.suite import Cell
 
@@ -33,9 +34,16 @@ class Shared:
 
 
 def stages_of(cell: Cell, algorithm: type[Algorithm], params: Hyperparameters) -> list[Stage]:
-    """Return the stages in which a cell begins, without empty ones."""
-    declared = algorithm.stages(params, cell.federation.rounds, cell.federation.cohort)
-    return [stage for stage in declared if stage.steps]
+    """Return the stages in which a cell begins, without empty ones.
+
+    Raises:
+        UserError: the algorithm fails to say.
+    """
+    try:
+        declared = algorithm.stages(params, cell.federation.rounds, cell.federation.cohort)
+        return [stage for stage in declared if stage.steps]
+    except Exception as error:
+        raise UserError(f"algorithm '{algorithm.name}': its stages: {type(error).__name__}: {error}") from error
 
 
 def ends(stages: Iterable[Stage]) -> list[int]:
@@ -94,7 +102,7 @@ def read_plan(prefixes: Path, key: str) -> Shared:
 
 def _setting(job: Job, datasets: Datasets) -> str:
     setting = job.setting(datasets)
-    if job.cell.local.tail is None:  # a tail is counted from the last round
+    if job.cell.local.tail is None:  # a tail's rate begins a number of rounds before the last one
         del setting["cell"]["federation"]["rounds"]  # stages that depend on them say so in their params
     return fingerprint(setting)
 

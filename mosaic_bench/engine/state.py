@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mosaic_bench.api import Algorithm
 
@@ -60,6 +62,20 @@ class StateKeeper:
             else:
                 setattr(self._algorithm, name, _unpack(present.get(name), packed))
 
+    def not_finite(self) -> str | None:
+        """Name a weight or buffer of the algorithm's modules that holds NaN or infinity; None when all are finite."""
+        named = [
+            (f"self.{name}.{weight}", tensor)
+            for name, value in self._attributes().items()
+            for module in _modules(value)
+            for weight, tensor in module.state_dict(keep_vars=True).items()
+            if tensor.is_floating_point()
+        ]
+        if not named:
+            return None
+        finite = torch.stack([tensor.isfinite().all().cpu() for _, tensor in named])
+        return None if finite.all() else named[int(finite.logical_not().nonzero()[0])][0]
+
     def _attributes(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self._algorithm).items() if name not in _NOT_STATE}
 
@@ -105,6 +121,15 @@ def _holds_stateful(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return any(map(_holds_stateful, value))
     return isinstance(value, _Stateful)
+
+
+def _modules(value: Any) -> Iterator[nn.Module]:
+    if isinstance(value, nn.Module):
+        yield value
+    elif isinstance(value, dict):
+        yield from itertools.chain.from_iterable(map(_modules, value.values()))
+    elif isinstance(value, list | tuple):
+        yield from itertools.chain.from_iterable(map(_modules, value))
 
 
 def _pack(value: Any, name: str) -> Any:

@@ -13,7 +13,7 @@ import torch
 from mosaic_bench.engine.cell_run import CellRun, run_cell
 from mosaic_bench.engine.provenance import numeric_environment
 from mosaic_bench.engine.resolve import parse_components
-from mosaic_bench.engine.slots import choose_device
+from mosaic_bench.engine.slots import choose_devices
 from mosaic_bench.engine.stages import ends, stages_of
 from mosaic_bench.errors import UserError
 from mosaic_bench.store import CellFolder, State
@@ -86,7 +86,7 @@ def _target(folder: CellFolder) -> int:
 
 def _same_device(folder: CellFolder, numeric: Mapping[str, Any]) -> torch.device:
     """Set this process up as the cell's was; return its device."""
-    device = torch.device("cpu" if numeric["device"] == "cpu" else choose_device("auto"))
+    device = torch.device("cpu" if numeric["device"] == "cpu" else choose_devices("auto")[0])
     torch.set_num_threads(numeric["threads"])
     present = numeric_environment(device)
     for name, there in numeric.items():

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 M = TypeVar("M", bound=nn.Module)
 _AXES = "channel_axes"
@@ -72,7 +72,8 @@ def convolution(
     source: Channels, target: Channels, kernel: int, *, stride: int = 1, bias: bool = True, depthwise: bool = False
 ) -> nn.Conv2d:
     """Square convolution with "same" padding (odd kernels). A depthwise one has `source == target`."""
-    layer = nn.Conv2d(
+    kind = SteppedPointwise if kernel == 1 and stride > 1 else nn.Conv2d
+    layer = kind(
         source.size,
         target.size,
         kernel,
@@ -82,6 +83,19 @@ def convolution(
         bias=bias,
     )
     return declare_axes(layer, weight=(target,) if depthwise else (target, source), bias=(target,))
+
+
+class SteppedPointwise(nn.Conv2d):
+    """A 1×1 convolution with a stride, computed as one without a stride on every stride-th pixel: the same numbers.
+
+    On CPUs oneDNN's own strided one writes past its workspace when it computes the gradient of the weights of fewer
+    input channels than a vector register holds (oneDNN issue 6035): wrong gradients, crashes, hangs.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Maps (N, source, H, W) -> (N, target, ⌈H / stride⌉, ⌈W / stride⌉)."""
+        rows, columns = self.stride
+        return nn.functional.conv2d(input[..., ::rows, ::columns], self.weight, self.bias)
 
 
 def linear(source: Channels, target: Channels) -> nn.Linear:

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 
 import pandas as pd
 
+from mosaic_bench.report.entry import Entry
+from mosaic_bench.report.layout import Label
 from mosaic_bench.report.names import display
-from mosaic_bench.report.table import Column, Entry, Table
+from mosaic_bench.report.table import Note, Table
 
 _MARKS = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
+_SHADE = r"\cellcolor{gray!20}"
+_COLUMN, _PAGE, _SMALL_PAGE = 48, 95, 120  # letters that fit a column, a page, and a page in footnote size
 _GREEK = {
     **{"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta", "θ": "theta"},
     **{"κ": "kappa", "λ": "lambda", "μ": "mu", "ν": "nu", "ξ": "xi", "π": "pi", "ρ": "rho", "σ": "sigma"},
     **{"τ": "tau", "φ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega", "Δ": "Delta", "Σ": "Sigma", "Ω": "Omega"},
 }
-_SIGNS = {"±": "pm", "→": "to", "×": "times", "·": "cdot", "†": "dagger", "≤": "le", "≥": "ge"}
+_SIGNS = {
+    **{"±": "pm", "→": "to", "←": "gets", "×": "times", "·": "cdot", "†": "dagger"},
+    **{"≤": "le", "≥": "ge", "≈": "approx", "≠": "neq", "∞": "infty", "∈": "in"},
+}
 _ESCAPED = {
     **{sign: f"$\\{name}$" for sign, name in (_GREEK | _SIGNS).items()},
     **{character: f"\\{character}" for character in "&%$#_{}"},
     **{character: f"${character}$" for character in "<>|"},
+    "−": "$-$",
     "–": "--",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
@@ -28,48 +37,93 @@ _ESCAPED = {
 
 
 def render_latex(table: Table, suite: str) -> str:
-    """Return a ``table`` environment; the paper needs the booktabs package.
+    """Return a ``table`` environment; the paper needs booktabs, and for shades ``\\usepackage[table]{xcolor}``.
 
-    Best means are bold, second ones underlined; the label is ``tab:SUITE-NAME``. Reasons for gaps are comments at the
-    top.
+    Best means are bold, second ones underlined; the label is ``tab:SUITE-NAME``; notes stand below. Tables too
+    wide for a column span a two-column page (``table*``), and get smaller letters where that is not enough.
     """
-    header = [("",) * max(1, len(table.levels)), *_header(table)]
-    body = [[_label(row, table), *(_entry(table, row, column) for column in table.columns)] for row in table.rows]
-    # Row labels are a column of their own: Styler refuses an index in which a label stands twice.
-    columns = pd.MultiIndex.from_tuples(header) if len(table.levels) > 1 else pd.Index([name for (name,) in header])
-    frame = pd.DataFrame(body, columns=columns)
-    text = frame.style.hide(axis="index").to_latex(
-        hrules=True,
-        position="t",
-        position_float="centering",
-        column_format="l" + "c" * len(table.columns),
-        multicol_align="c",
-        caption=escape(table.caption),
-        label=f"tab:{suite}-{table.name}",
+    letters = _width(table)
+    heading = [*_row_headings(table), *_column_headings(table)]
+    body = [[*map(escape, table.row_labels(n)), *_entries(table, row)] for n, row in enumerate(table.rows)]
+    # Row labels are columns of their own: Styler refuses an index in which a label stands twice.
+    columns = pd.MultiIndex.from_tuples(heading) if len(heading[0]) > 1 else pd.Index([name for (name,) in heading])
+    text = (
+        pd.DataFrame(body, columns=columns)
+        .style.hide(axis="index")
+        .to_latex(
+            hrules=True,
+            position="t",
+            position_float="centering",
+            column_format="l" * len(table.row_axes) + "c" * len(table.columns),
+            multicol_align="c",
+            environment="table*" if letters > _COLUMN else "table",
+            caption=escape(table.caption),
+            label=f"tab:{suite}-{table.name}",
+        )
     )
-    return "".join(f"% {note}\n" for note in table.notes) + _ruled(text, table)
+    lines = _ruled(text, table)
+    if letters > _PAGE:
+        size = r"\footnotesize" if letters <= _SMALL_PAGE else r"\scriptsize"
+        lines.insert(lines.index(r"\centering") + 1, rf"{size}\setlength{{\tabcolsep}}{{3pt}}")
+    return _with_notes(lines, table.notes)
 
 
 def escape(text: str) -> str:
-    """Escape what LaTeX would read as a command, and write Greek letters and signs as mathematics."""
-    return "".join(_ESCAPED.get(character, character) for character in text)
+    """Escape what LaTeX would read as a command, write Greek letters and signs as mathematics, drop control codes."""
+    return "".join(_ESCAPED.get(character, character) for character in text if character.isprintable())
 
 
-def _header(table: Table) -> list[tuple[str, ...]]:
+def _width(table: Table) -> int:
+    """About how many letters a line of the table takes."""
+    labels = [max(len(display(row[level], table.titles)) for row in table.rows) for level in range(len(table.row_axes))]
+    numbers = []
+    for column in table.columns:
+        entries = [table.entry(row, column) for row in table.rows]
+        heading = len(display(column[-1], table.titles)) if column else 0
+        numbers.append(max(heading, *(len(entry.number + entry.spread) for entry in entries)))
+    return sum(labels) + sum(numbers) + 2 * (len(labels) + len(numbers) - 1)
+
+
+def _row_headings(table: Table) -> list[tuple[str, ...]]:
+    above = ("",) * (max(1, len(table.column_axes)) - 1)
+    return [(*above, escape(name)) for name in table.row_headings()]
+
+
+def _column_headings(table: Table) -> list[tuple[str, ...]]:
     return [tuple(_label(part, table) for part in column) or ("accuracy",) for column in table.columns]
 
 
-def _ruled(text: str, table: Table) -> str:
-    """Rule off each column group below its name, which Styler does not do."""
+def _entries(table: Table, row: Label) -> list[str]:
+    return [_entry(table.entry(row, column)) for column in table.columns]
+
+
+def _entry(entry: Entry) -> str:
+    number = escape(entry.number)
+    if entry.mean is not None:
+        number = _MARKS[entry.mark] % number + escape(entry.spread)
+    signs = rf"\textsuperscript{{{','.join(entry.notes)}}}" if entry.notes else ""
+    return (_SHADE if entry.shaded else "") + number + signs
+
+
+def _label(label: str, table: Table) -> str:
+    return escape(display(label, table.titles))
+
+
+def _ruled(text: str, table: Table) -> list[str]:
+    """Rule off each column group below its name and each row group from the next, which Styler does not do."""
     lines = text.splitlines()
+    body = lines.index(r"\midrule") + 1
+    for number in range(len(table.rows) - 1, 0, -1):
+        if table.rows[number][:-1] != table.rows[number - 1][:-1]:
+            lines.insert(body + number, r"\midrule")
     first = lines.index(r"\toprule") + 1
-    for depth in range(len(table.levels) - 1, 0, -1):
-        lines.insert(first + depth, _rules(table.columns, depth))
-    return "\n".join(lines) + "\n"
+    for depth in range(len(table.column_axes) - 1, 0, -1):
+        lines.insert(first + depth, _rules(table.columns, depth, len(table.row_axes) + 1))
+    return lines
 
 
-def _rules(columns: list[Column], depth: int) -> str:
-    rules, left = [], 2
+def _rules(columns: list[Label], depth: int, left: int) -> str:
+    rules = []
     for _, members in groupby(columns, key=lambda column: column[:depth]):
         right = left + len(list(members)) - 1
         rules.append(rf"\cmidrule(lr){{{left}-{right}}}")
@@ -77,13 +131,12 @@ def _rules(columns: list[Column], depth: int) -> str:
     return " ".join(rules)
 
 
-def _label(label: str, table: Table) -> str:
-    return escape(display(label, table.titles))
-
-
-def _entry(table: Table, row: str, column: tuple[str, ...]) -> str:
-    entry = table.entries.get((row, column), Entry.absent())
-    if entry.mean is None:
-        return entry.gap
-    spread = rf" $\pm$ {100 * entry.std:.1f}" if entry.std is not None else ""
-    return _MARKS[entry.mark] % f"{100 * entry.mean:.1f}" + spread
+def _with_notes(lines: list[str], notes: Sequence[Note]) -> str:
+    """Put the notes below the tabular, as wide as the text."""
+    if notes:
+        end = lines.index(r"\end{tabular}") + 1
+        written = [r"\par\smallskip", r"\begin{minipage}{\linewidth}\footnotesize"]
+        for note in notes:
+            written.append((rf"\textsuperscript{{{note.sign}}} " if note.sign else "") + escape(note.text) + r"\par")
+        lines[end:end] = [*written, r"\end{minipage}"]
+    return "\n".join(lines) + "\n"

@@ -1,16 +1,18 @@
-"""The cells of a suite as its store holds them, and the one number of each."""
+"""The cells of a suite as its store holds them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from mosaic_bench.store import State, Status, Store, StoreError, is_stale
-from mosaic_bench.suite import HeadlineSpec, ReportSpec
+from mosaic_bench.store import CellFolder, Status, Store, StoreError, is_stale
+from mosaic_bench.suite import ReportSpec
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _STALE = "its algorithm or the harness has changed since; `verify KEY` or `run --rerun stale`"
 
@@ -25,6 +27,8 @@ class CellResult:
         status: where it stands.
         steps: its evaluated steps, oldest first.
         stale: why its number is not what the code of today would give, in one sentence; empty when nothing is known.
+        suite: name of the suite.
+        folder: where it lies; None while its data is absent.
     """
 
     key: str | None
@@ -32,23 +36,25 @@ class CellResult:
     status: Status
     steps: list[dict[str, Any]]
     stale: str = ""
+    suite: str = ""
+    folder: CellFolder | None = None
 
-    def headline(self, spec: HeadlineSpec) -> float | None:
-        """Return the cell's one number by the suite's rule; None unless the cell is done and measured it."""
-        if self.status.state is not State.DONE:
+    def correct(self, predictor: str) -> np.ndarray | None:
+        """Return which test images a predictor got right after the last step; None when it is not known.
+
+        float (N,): 0 or 1, or for a group of models (``server.cnn``, ``server.mlp``) the share of them that did.
+        """
+        import numpy as np  # here: `status` reads results too, and should answer at once
+
+        names = self.status.correct
+        members = [n for n, name in enumerate(names) if name == predictor or name.startswith(f"{predictor}.")]
+        if self.folder is None or not members:
             return None
-        series = [
-            (step["metrics"].get(_validation(spec.metric)), step["metrics"].get(spec.metric)) for step in self.steps
-        ]
-        measured = [(validation, value) for validation, value in series if value is not None]
-        if not measured:
+        try:
+            packed = np.frombuffer(self.folder.read_correct(), dtype=np.uint8).reshape(len(names), -1)
+        except (OSError, ValueError):
             return None
-        if spec.rule == "last":
-            return float(measured[-1][1])
-        if spec.rule == "mean_last_k":
-            return fmean(value for _, value in measured[-spec.k :])
-        validated = [(validation, value) for validation, value in measured if validation is not None]
-        return float(max(validated, key=lambda pair: pair[0])[1]) if validated else None
+        return np.unpackbits(packed[members], axis=1, count=self.status.images).mean(axis=0)
 
 
 def read_report(store: Store) -> ReportSpec:
@@ -63,19 +69,14 @@ def read_report(store: Store) -> ReportSpec:
         raise StoreError(f"{store.path}: written by another version; run the suite again to rebuild it") from error
 
 
-def read_results(store: Store) -> list[CellResult]:
-    """Read every cell of the suite that the store was last run for, in the order of the grid."""
+def read_results(*stores: Store) -> list[CellResult]:
+    """Read every cell of the suites that the stores were last run for, in the order of their grids."""
     results = []
-    for entry in store.suite()["cells"]:
-        if entry["key"] is None:
-            results.append(CellResult(None, entry["coordinates"], Status(), []))
-        else:
-            folder = store.cell(entry["key"])
-            stale = _STALE if is_stale(folder) else ""
-            results.append(CellResult(entry["key"], entry["coordinates"], folder.status(), folder.steps(), stale))
+    for store in stores:
+        suite = store.suite()
+        for entry in suite["cells"]:
+            folder = None if entry["key"] is None else store.cell(entry["key"])
+            status, steps = (Status(), []) if folder is None else (folder.status(), folder.steps())
+            stale = _STALE if folder is not None and is_stale(folder) else ""
+            results.append(CellResult(entry["key"], entry["coordinates"], status, steps, stale, suite["suite"], folder))
     return results
-
-
-def _validation(metric: str) -> str:
-    """The same predictor's accuracy on validation images."""
-    return metric.partition("@")[0] + "@val"

@@ -1,52 +1,36 @@
-"""A table as numbers: means over seeds, spread, marks and gaps, before any markup."""
+"""A table as numbers: means over seeds, spread, marks, gaps and notes, before any markup."""
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from statistics import fmean, stdev
 
-from mosaic_bench.report.names import display
-from mosaic_bench.report.results import CellResult
-from mosaic_bench.store import State
+from mosaic_bench.report.comparisons import not_worse
+from mosaic_bench.report.costs import cost_entries
+from mosaic_bench.report.differences import with_differences
+from mosaic_bench.report.entry import Entry
+from mosaic_bench.report.layout import Label, Layout, Place, lay_out
+from mosaic_bench.report.names import display, in_words
+from mosaic_bench.report.statistics import FEWEST_FOR_CLAIM, FEWEST_FOR_INTERVAL
+from mosaic_bench.report.study import Study
 from mosaic_bench.suite import HeadlineSpec, TableSpec
-from mosaic_bench.suite.labels import without_shared_arguments
-
-Column = tuple[str, ...]
-
-GAPS = {
-    State.UNSUPPORTED: "n/a",
-    State.FAILED: "fail",
-    State.DIVERGED: "div",
-    State.TIMEOUT: "time",
-    State.OOM: "oom",
-}
-"""What stands where a number can't; anything else that is missing is ``--``."""
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One place of a table.
+class Note:
+    """A sentence under a table.
 
     Attributes:
-        mean: over seeds; None for a gap.
-        std: sample standard deviation (n - 1); None with fewer than two seeds.
-        n: seeds in the mean.
-        gap: what stands where there is no mean.
-        mark: "best", "second" or "".
+        sign: stands at the places it speaks of; empty for the whole table.
+        text: the sentence.
+        detail: where to read more, for the person at the keyboard rather than the reader of a paper.
     """
 
-    mean: float | None
-    std: float | None
-    n: int
-    gap: str = ""
-    mark: str = ""
-
-    @classmethod
-    def absent(cls) -> Entry:
-        """A place that the grid has no cell for, or none with a result."""
-        return cls(None, None, 0, gap="--")
+    sign: str
+    text: str
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,101 +39,183 @@ class Table:
 
     Attributes:
         name, caption: from the suite.
-        levels: axes of the column levels.
+        row_axes, column_axes: what the levels of rows and columns are.
         rows, columns: labels in the order of the grid.
         entries: (row, column) -> entry.
+        notes: reasons for the gaps, and what the numbers do not support.
         titles: what algorithms call themselves, by name.
-        notes: reasons for the gaps, one sentence each.
     """
 
     name: str
     caption: str
-    levels: tuple[str, ...]
-    rows: list[str]
-    columns: list[Column]
-    entries: dict[tuple[str, Column], Entry]
-    notes: list[str]
+    row_axes: tuple[str, ...]
+    column_axes: tuple[str, ...]
+    rows: list[Label]
+    columns: list[Label]
+    entries: dict[Place, Entry]
+    notes: list[Note]
     titles: Mapping[str, str] = field(default_factory=dict)
 
+    def entry(self, row: Label, column: Label) -> Entry:
+        """Return what stands at a place."""
+        return self.entries.get((row, column), Entry.absent())
 
-def make_table(
-    results: Sequence[CellResult], title: str, spec: TableSpec, headline: HeadlineSpec, titles: Mapping[str, str]
-) -> Table:
+    def row_labels(self, number: int) -> list[str]:
+        """Return what readers call a row, level by level; outer labels that the row above has too are left out."""
+        row, above = self.rows[number], self.rows[number - 1] if number else ()
+        return [
+            "" if row[: depth + 1] == above[: depth + 1] else display(part, self.titles)
+            for depth, part in enumerate(row)
+        ]
+
+    def row_headings(self) -> tuple[str, ...]:
+        """Return the names of the row levels; one level needs no name."""
+        return self.row_axes if len(self.row_axes) > 1 else ("",)
+
+
+def make_table(study: Study, spec: TableSpec) -> Table:
     """Group cells by row and column, average over what is left (seeds), and mark each column's best means.
 
     Means that are equal before rounding share a mark.
     """
-    values = {axis: list(dict.fromkeys(r.coordinates[axis] for r in results)) for axis in results[0].coordinates}
-    wanted = spec.columns if spec.columns is not None else [a for a in values if a not in (spec.rows, "seed")]
-    levels = tuple(axis for axis in wanted if len(values[axis]) > 1)
-    results, fixed = _told_apart(results, values, wanted)
-    groups: dict[tuple[str, Column], list[CellResult]] = defaultdict(list)
-    for result in results:
-        column = tuple(result.coordinates[axis] for axis in levels)
-        groups[result.coordinates[spec.rows], column].append(result)
-    orders = {axis: list(dict.fromkeys(r.coordinates[axis] for r in results)) for axis in (*levels, spec.rows)}
-    columns = _in_order({column for _, column in groups}, [orders[axis] for axis in levels])
-    rows = orders[spec.rows]
-    entries = {place: _entry(group, headline, spec) for place, group in groups.items()}
-    for column in columns:
-        entries |= _marked({(row, column): entries[row, column] for row in rows if (row, column) in entries}, spec)
-    said = [(result, _what(result)) for result in results]
-    notes = list(dict.fromkeys(_note(result, what, titles) for result, what in said if what))
-    caption = _caption(spec, title, [display(text, titles) for text in fixed], headline, entries)
-    return Table(spec.name, caption, levels, rows, columns, entries, notes, titles)
+    rows, columns = spec.axes(list(study.axes))
+    layout = lay_out([result.coordinates for result in study.results], rows, columns)
+    notes = _Notes()
+    if spec.preset == "cost":
+        layout, entries = cost_entries(study, layout, spec)
+    else:
+        entries = _accuracies(study, layout, spec)
+    entries = _marked(layout, entries, spec)
+    if spec.shade != "none" and spec.preset != "cost":
+        entries, caveat = not_worse(study, layout, entries, spec.shade)
+        notes.add(caveat)
+    if spec.preset == "ablation":
+        layout, entries = with_differences(study, layout, entries)
+    entries = _annotated(study, layout, entries, notes)
+    _caveats(study, layout, entries, spec, notes)
+    caption = _caption(study, layout, entries, spec)
+    return Table(
+        spec.name,
+        caption,
+        layout.row_axes,
+        layout.column_axes,
+        layout.rows,
+        layout.columns,
+        entries,
+        notes.all(),
+        study.titles,
+    )
 
 
-def _told_apart(
-    results: Sequence[CellResult], values: Mapping[str, list[str]], axes: Iterable[str]
-) -> tuple[list[CellResult], list[str]]:
-    """Leave only what differs in the labels of each axis; return the rest, for the caption, beside the results."""
-    short: dict[str, dict[str, str]] = {}
-    fixed: list[str] = []
-    for axis in axes:
-        if len(values[axis]) == 1:
-            fixed.append(values[axis][0])
+def _accuracies(study: Study, layout: Layout, spec: TableSpec) -> dict[Place, Entry]:
+    values = study.cells["value"].to_numpy()
+    entries = {}
+    for place, numbers in layout.places.items():
+        measured = [number for number in numbers if values[number] == values[number]]  # not NaN
+        if measured:
+            keys = tuple(key for number in measured if (key := study.results[number].key) is not None)
+            entries[place] = replace(Entry.of([values[number] for number in measured], spec.spread), keys=keys)
         else:
-            short[axis], shared = without_shared_arguments(values[axis])
-            fixed += shared
-    return [
-        replace(r, coordinates={a: short.get(a, {}).get(text, text) for a, text in r.coordinates.items()})
-        for r in results
-    ], fixed
+            entries[place] = Entry.gap_of(study.results[number].status.state for number in numbers)
+    return entries
 
 
-def _in_order(columns: Iterable[Column], labels: Sequence[Sequence[str]]) -> list[Column]:
-    """Sort columns as the axes list their values, the outermost level first, so that its groups stay together."""
-    return sorted(columns, key=lambda column: [known.index(part) for known, part in zip(labels, column, strict=True)])
+def _marked(layout: Layout, entries: dict[Place, Entry], spec: TableSpec) -> dict[Place, Entry]:
+    """Mark the best means of each column among rows that share all but their last label."""
+    lower_is_better = spec.preset == "cost"
+    contests: dict[tuple[Label, Label], set[float]] = defaultdict(set)
+    for (row, column), entry in entries.items():
+        if entry.mean is not None:
+            contests[row[:-1], column].add(entry.mean)
+    marked = {}
+    for (row, column), entry in entries.items():
+        ranked = sorted(contests[row[:-1], column], reverse=not lower_is_better)
+        marks = {mean: mark for mean, mark in zip(ranked, ("best", "second"), strict=False) if mark in spec.marks}
+        marked[row, column] = replace(entry, mark=marks.get(entry.mean, "")) if entry.mean is not None else entry
+    return marked
 
 
-def _entry(group: list[CellResult], headline: HeadlineSpec, spec: TableSpec) -> Entry:
-    numbers = [number for result in group if (number := result.headline(headline)) is not None]
-    if not numbers:
-        gaps = [GAPS[result.status.state] for result in group if result.status.state in GAPS]
-        return replace(Entry.absent(), gap=gaps[0]) if gaps else Entry.absent()
-    spread = stdev(numbers) if len(numbers) > 1 and spec.spread == "std" else None
-    return Entry(fmean(numbers), spread, len(numbers))
+class _Notes:
+    """Sentences under a table; equal ones share a sign."""
+
+    def __init__(self) -> None:
+        self._signed: dict[str, Note] = {}
+        self._general: dict[str, None] = {}
+
+    def add(self, sentence: str) -> None:
+        """Add a sentence about the whole table; nothing when it is empty."""
+        if sentence:
+            self._general[sentence] = None
+
+    def sign(self, sentence: str) -> str:
+        """Return the sign of a sentence about some places."""
+        text, detail = _without_path(sentence)
+        note = self._signed.setdefault(text, Note(_letters(len(self._signed)), text, detail))
+        return note.sign
+
+    def all(self) -> list[Note]:
+        """Signed sentences first."""
+        return [*self._signed.values(), *(Note("", sentence) for sentence in self._general)]
 
 
-def _marked(column: dict[tuple[str, Column], Entry], spec: TableSpec) -> dict[tuple[str, Column], Entry]:
-    ranked = sorted({entry.mean for entry in column.values() if entry.mean is not None}, reverse=True)
-    marks = {mean: mark for mean, mark in zip(ranked, ("best", "second"), strict=False) if mark in spec.mark}
-    return {
-        place: replace(entry, mark=marks.get(entry.mean, "")) if entry.mean is not None else entry
-        for place, entry in column.items()
-    }
+def _annotated(study: Study, layout: Layout, entries: dict[Place, Entry], notes: _Notes) -> dict[Place, Entry]:
+    """Put signs at the places whose cells have something to say; in reading order, so that signs ascend."""
+    annotated = dict(entries)
+    for row in layout.rows:
+        for column in layout.columns:
+            signs = []
+            for number in layout.places.get((row, column), ()):
+                result = study.results[number]
+                said = " ".join(result.status.message.split())
+                if said:
+                    signs.append(notes.sign(f"{result.status.state.value}: {said}"))
+                if result.stale:
+                    signs.append(notes.sign(f"stale: {result.stale}"))
+            if signs and (row, column) in annotated:
+                entry = annotated[row, column]
+                annotated[row, column] = replace(entry, notes=tuple(dict.fromkeys(signs)))
+    return annotated
 
 
-def _caption(
-    spec: TableSpec, title: str, fixed: list[str], headline: HeadlineSpec, entries: dict[tuple[str, Column], Entry]
-) -> str:
-    rule = {"last": "last step", "mean_last_k": f"mean of the last {headline.k} evaluated steps"}.get(
+def _caveats(study: Study, layout: Layout, entries: dict[Place, Entry], spec: TableSpec, notes: _Notes) -> None:
+    """Say what the numbers do not support."""
+    if any("†" in display(label, study.titles) for row in layout.rows for label in row):
+        notes.add("† departs from the paper it is named after.")
+    most = max((entry.n for entry in entries.values()), default=0)
+    if spec.preset != "cost" and 0 < most < FEWEST_FOR_CLAIM:
+        notes.add(f"n = {most}: too few seeds to claim a difference; an exact paired test needs {FEWEST_FOR_CLAIM}.")
+    if spec.spread == "interval" and 0 < most < FEWEST_FOR_INTERVAL:
+        notes.add(f"Intervals over seeds are given from {FEWEST_FOR_INTERVAL} seeds on.")
+
+
+def _caption(study: Study, layout: Layout, entries: Mapping[Place, Entry], spec: TableSpec) -> str:
+    fixed = [display(text, study.titles) for text in layout.fixed]
+    setting = f" ({', '.join(fixed)})" if fixed else ""
+    spread = {"std": "mean ± sample standard deviation over seeds", "interval": _INTERVAL, "none": "mean over seeds"}
+    start = f"{spec.caption or study.title}{setting}."
+    counts = _counts(entries.values())
+    if spec.preset == "cost":
+        return f"{start} {_COSTS}; {spread[spec.spread]}, {counts}."
+    headline = study.report.headline
+    what = f"{in_words(headline.metric)} in %, {_rule(headline)}"
+    differences = f"; Δ: mean difference from {_first(study, layout)} in points" if spec.preset == "ablation" else ""
+    return f"{start} {what}; {spread[spec.spread]}, {counts}{differences}."
+
+
+_COSTS = (
+    "Totals of a run: communication, time of clients and server, the clients' forward and backward passes, peak memory"
+)
+_INTERVAL = "mean and 95 % bootstrap interval over seeds"
+
+
+def _rule(headline: HeadlineSpec) -> str:
+    return {"last": "last step", "mean_last_k": f"mean of the last {headline.k} evaluated steps"}.get(
         headline.rule, "step that was best on validation images"
     )
-    setting = f" ({', '.join(fixed)})" if fixed else ""
-    spread = "mean ± sample standard deviation over seeds" if spec.spread == "std" else "mean over seeds"
-    counts = _counts(entries.values())
-    return f"{spec.caption or title}{setting}. {_in_words(headline.metric)} in %, {rule}; {spread}, {counts}."
+
+
+def _first(study: Study, layout: Layout) -> str:
+    return ", ".join(display(label, study.titles) for label in layout.rows[0])
 
 
 def _counts(entries: Iterable[Entry]) -> str:
@@ -160,21 +226,17 @@ def _counts(entries: Iterable[Entry]) -> str:
     return f"n = {least}" if least == most else f"n = {least} to {most}"
 
 
-def _in_words(metric: str) -> str:
-    """``acc/server@test`` -> ``Accuracy of the server on test images``."""
-    predictor, _, split = metric.removeprefix("acc/").partition("@")
-    images = {"test": "test images", "val": "validation images", "local": "the clients' own test images"}[split]
-    return f"Accuracy of the {predictor} on {images}"
+def _letters(number: int) -> str:
+    """0 -> a, 25 -> z, 26 -> aa."""
+    text = ""
+    number += 1
+    while number:
+        number, digit = divmod(number - 1, 26)
+        text = chr(ord("a") + digit) + text
+    return text
 
 
-def _what(result: CellResult) -> str:
-    """Why there is no number, or none to rely on; empty where there is one."""
-    if result.status.message:
-        return f"{result.status.state.value}: {' '.join(result.status.message.split())}"
-    return f"stale: {result.stale}" if result.stale else ""
-
-
-def _note(result: CellResult, what: str, titles: Mapping[str, str]) -> str:
-    """One line without the seed, so that a reason that all seeds share is given once."""
-    setting = ", ".join(display(text, titles) for axis, text in result.coordinates.items() if axis != "seed")
-    return f"{setting}: {what}"
+def _without_path(sentence: str) -> tuple[str, str]:
+    """Split off where the traceback is: it differs from cell to cell."""
+    match = re.fullmatch(r"(.*?)( \(traceback in .*\))?", sentence)
+    return (match[1], (match[2] or "").strip()) if match else (sentence, "")

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 
-def replace_file(path: Path, write: Callable[[Path], None]) -> None:
-    """Let ``write`` make a temporary file beside ``path``, sync it, and rename it over ``path``.
+def replace_file(path: Path, write: Callable[[Path], None], scratch: Path | None = None) -> None:
+    """Let ``write`` make a temporary file in ``scratch``, or beside ``path``, sync it, and rename it over ``path``.
 
     Whatever ``write`` raises leaves ``path`` as it was and no temporary file behind. The file gets ordinary
     permissions, so that others can read a shared results folder.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    temporary = (scratch or path.parent) / f".{path.name}.{uuid.uuid4().hex}"
     try:
         write(temporary)
         with temporary.open("rb") as file:
@@ -29,13 +29,19 @@ def replace_file(path: Path, write: Callable[[Path], None]) -> None:
 
 def replace_text(path: Path, text: str) -> None:
     """Atomically replace a text file."""
-    replace_file(path, lambda temporary: _write_text(temporary, text))
+    replace_file(path, lambda temporary: write_text(temporary, text))
 
 
 def replace_json(path: Path, value: Any) -> None:
     """Atomically replace a JSON file; floats keep every digit."""
-    replace_text(path, json.dumps(value, indent=1, allow_nan=True) + "\n")
+    replace_text(path, to_json(value))
 
 
-def _write_text(path: Path, text: str) -> None:
+def to_json(value: Any) -> str:
+    """Return the text of a JSON file."""
+    return json.dumps(value, indent=1, allow_nan=True) + "\n"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in the encoding of all of them."""
     path.write_text(text, encoding="utf-8")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from mosaic_bench.store.atomic import replace_file, replace_json
+from mosaic_bench.store.atomic import replace_file, to_json, write_text
+from mosaic_bench.store.claim import Claim
 
 
 class State(str, Enum):
@@ -31,6 +32,11 @@ class State(str, Enum):
     def finished(self) -> bool:
         """True when running the cell again would change nothing."""
         return self in {State.DONE, State.UNSUPPORTED}
+
+    @property
+    def failed(self) -> bool:
+        """True when something went wrong that running the cell again may not mend."""
+        return self in {State.FAILED, State.DIVERGED, State.TIMEOUT, State.OOM}
 
 
 @dataclass(frozen=True)
@@ -57,14 +63,20 @@ class CellFolder:
 
     ``cell.json`` says what the cell is, ``status.json`` how far it is, ``steps.jsonl`` holds one line per evaluated
     step, ``correct.bin`` which test images the last step got right, ``env.json`` where it ran, ``log.txt`` what it
-    printed, and ``checkpoint`` the state to resume from while it is unfinished.
+    printed, and ``checkpoint`` the state to resume from while it is unfinished, with the one before it.
+
+    Args:
+        path: the folder.
+        claim: the writer's right to write. Every write raises ``ClaimLost`` once it is lost. Without one, nobody else
+            may be writing.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, claim: Claim | None = None) -> None:
         self.path = path
+        self._claim = claim
         self.checkpoint = path / "checkpoint"
+        self.previous_checkpoint = path / "checkpoint.previous"
         self.log = path / "log.txt"
-        self.lock = path / ".lock"
         self.prefixes = path.parent.parent / "prefixes"
 
     @property
@@ -74,13 +86,16 @@ class CellFolder:
 
     @property
     def exists(self) -> bool:
-        """True once the cell was described."""
-        return (self.path / "cell.json").exists()
+        """True once the cell was described in a way that can be read."""
+        try:
+            return bool(self.description())
+        except (OSError, ValueError, TypeError):
+            return False
 
     def describe(self, cell: dict[str, Any]) -> None:
         """Write what the cell is."""
         self.path.mkdir(parents=True, exist_ok=True)
-        replace_json(self.path / "cell.json", cell)
+        self._replace("cell.json", to_json(cell))
 
     def description(self) -> dict[str, Any]:
         """Read what the cell is."""
@@ -88,24 +103,35 @@ class CellFolder:
 
     def write_environment(self, environment: dict[str, Any]) -> None:
         """Write where and with what the cell ran."""
-        replace_json(self.path / "env.json", environment)
+        self._replace("env.json", to_json(environment))
 
     def environment(self) -> dict[str, Any]:
-        """Read where and with what the cell ran; empty when it never did."""
-        file = self.path / "env.json"
-        return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
+        """Read where and with what the cell ran; empty when it never did, or the file is damaged."""
+        try:
+            return dict(json.loads((self.path / "env.json").read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError, TypeError):
+            return {}
 
     def status(self) -> Status:
-        """Read the state; a folder without one is planned."""
-        try:
-            stored = json.loads((self.path / "status.json").read_text(encoding="utf-8"))
-            return Status(**{**stored, "state": State(stored["state"])})
-        except (FileNotFoundError, ValueError, TypeError, KeyError):
-            return Status()
+        """Read the state; a folder without one is planned, and one that nobody holds is not running."""
+        status = self._stored_status()
+        if status.state is State.RUNNING and self._claim is None and self._abandoned():
+            status = self._stored_status()  # its owner may have finished it just before letting go
+            if status.state is State.RUNNING:
+                return replace(status, state=State.INTERRUPTED, message="its run was killed; run the suite again")
+        return status
 
     def set_status(self, status: Status) -> None:
         """Write the state."""
-        replace_json(self.path / "status.json", {**asdict(status), "state": status.state.value})
+        self._replace("status.json", to_json({**asdict(status), "state": status.state.value}))
+
+    def status_version(self) -> tuple[int, int] | None:
+        """Return what differs after every write of the state."""
+        try:
+            stat = (self.path / "status.json").stat()
+        except FileNotFoundError:
+            return None
+        return stat.st_ino, stat.st_mtime_ns
 
     def steps(self) -> list[dict[str, Any]]:
         """Read the evaluated steps; a torn last line is left out."""
@@ -114,6 +140,7 @@ class CellFolder:
     def append_step(self, record: dict[str, Any]) -> None:
         """Append one evaluated step and sync it to disk."""
         with (self.path / "steps.jsonl").open("a", encoding="utf-8") as file:
+            self._verify()  # with the file open: a new owner begins by replacing it, and this one leads nowhere then
             file.write(json.dumps(record) + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -124,8 +151,7 @@ class CellFolder:
 
     def replace_steps(self, records: Sequence[dict[str, Any]]) -> None:
         """Write the evaluated steps anew."""
-        text = "".join(json.dumps(record) + "\n" for record in records)
-        replace_file(self.path / "steps.jsonl", lambda file: _write(file, text.encode()))
+        self._replace("steps.jsonl", "".join(json.dumps(record) + "\n" for record in records))
 
     def note(self, sentence: str) -> None:
         """Add a line to the log."""
@@ -134,24 +160,76 @@ class CellFolder:
 
     def write_correct(self, packed: bytes) -> None:
         """Write the packed per-image correctness of the last step."""
-        replace_file(self.path / "correct.bin", lambda file: _write(file, packed))
+        self._replace("correct.bin", packed)
 
     def read_correct(self) -> bytes:
         """Read the packed per-image correctness of the last step."""
         return (self.path / "correct.bin").read_bytes()
 
+    def write_checkpoint(self, content: bytes) -> None:
+        """Write the state to resume from, and keep the one before it."""
+        self._verify()
+        if self.checkpoint.exists():
+            os.replace(self.checkpoint, self.previous_checkpoint)
+        self._replace("checkpoint", content)
+
+    def fall_back(self) -> None:
+        """Give up the newest checkpoint for the one before it."""
+        self._verify()
+        os.replace(self.previous_checkpoint, self.checkpoint)
+
+    def drop_checkpoints(self) -> None:
+        """Remove what a finished cell does not need."""
+        self._verify()
+        self.checkpoint.unlink(missing_ok=True)
+        self.previous_checkpoint.unlink(missing_ok=True)
+
+    def forget(self) -> None:
+        """Make the cell planned again: its next run starts from the first step. Safe to be cut at any point."""
+        self.drop_checkpoints()
+        self.set_status(Status())
+        for name in ("steps.jsonl", "correct.bin"):
+            (self.path / name).unlink(missing_ok=True)
+
+    def _stored_status(self) -> Status:
+        try:
+            stored = json.loads((self.path / "status.json").read_text(encoding="utf-8"))
+            return Status(**{**stored, "state": State(stored["state"])})
+        except (FileNotFoundError, ValueError, TypeError, KeyError):
+            return Status()
+
+    def _abandoned(self) -> bool:
+        pulse = Claim.pulse(self.path)
+        return pulse is None or pulse.dead
+
+    def _verify(self) -> None:
+        if self._claim is not None:
+            self._claim.verify()
+
+    def _replace(self, name: str, content: str | bytes) -> None:
+        def write(file: Path) -> None:
+            file.write_bytes(content) if isinstance(content, bytes) else write_text(file, content)
+
+        put: Callable[[Path, Callable[[Path], None]], None] = self._claim.replace if self._claim else replace_file
+        put(self.path / name, write)
+
 
 def _whole_lines(file: Path) -> list[dict[str, Any]]:
-    if not file.exists():
+    try:
+        lines = file.read_bytes().decode(errors="replace").splitlines()
+    except FileNotFoundError:
         return []
+    try:
+        return list(json.loads(f"[{','.join(lines)}]"))  # at once: a report reads ten thousand of these files
+    except ValueError:
+        pass
     records = []
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in lines:
         try:
-            records.append(json.loads(line))
+            record = json.loads(line)
         except ValueError:
             break
+        if not isinstance(record, dict) or not isinstance(record.get("step"), int):
+            break
+        records.append(record)
     return records
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.write_bytes(content)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mosaic_bench.errors import UserError
-from mosaic_bench.store.atomic import replace_json, replace_text
+from mosaic_bench.store.atomic import replace_file, replace_json
 from mosaic_bench.store.cell_folder import CellFolder
 
 _SUITE_KEYS = {"suite", "title", "axes", "titles", "report", "cells"}
@@ -23,7 +23,7 @@ class Store:
     """The results of one suite.
 
     ``suite.json`` lists the grid as it was last run (coordinates and keys), ``cells/KEY`` holds each cell,
-    ``prefixes`` what cells share while they run, ``tables`` what was made of them.
+    ``prefixes`` what cells share while they run, ``tables``, ``plots`` and ``report.html`` what was made of them.
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,16 +61,16 @@ class Store:
             raise StoreError(f"{file}: not the list of a suite's cells; run the suite again to rebuild it")
         return suite
 
-    def write_table(self, name: str, text: str) -> Path:
-        """Write one table as LaTeX and return its file.
+    def write_output(self, name: str, content: str | bytes) -> Path:
+        """Write something that was made of the results, such as ``tables/main.tex``, and return its file.
 
         Raises:
             StoreError: the folder does not take it.
         """
-        file = self.path / "tables" / f"{name}.tex"
+        file = self.path / name
         try:
-            file.parent.mkdir(exist_ok=True)
-            replace_text(file, text)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(file, lambda temporary: _write(temporary, content))
         except OSError as error:
             raise StoreError(f"{file}: cannot be written ({error.strerror})") from error
         return file
@@ -89,3 +89,7 @@ class Store:
             raise StoreError(
                 f"{self.path}: cannot write results here ({error.strerror}); choose another folder with --results"
             ) from error
+
+
+def _write(path: Path, content: str | bytes) -> None:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)

@@ -111,7 +111,15 @@ def _sentence(path: Path, findings: Sequence[Mapping[str, Any]], known: Sequence
     if first["type"] == "value_error":
         return f"{name}: {first['ctx']['error']}" if path else str(first["ctx"]["error"])
     wanted = " or ".join(dict.fromkeys(_expected(finding["msg"]) for finding in findings))
-    return f"{name} should be {wanted}, got {reprlib.repr(first['input'])}"
+    return f"{name} should be {wanted}, got {reprlib.repr(first['input'])}{_nearest(first)}"
+
+
+def _nearest(finding: Mapping[str, Any]) -> str:
+    """The word that was meant, where only some words are allowed and one is near."""
+    if finding["type"] != "literal_error":
+        return ""
+    hint = did_you_mean(str(finding["input"]), re.findall("'([^']*)'", finding["ctx"]["expected"]))
+    return hint if "did you mean" in hint else ""
 
 
 def _expected(message: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
@@ -270,6 +271,9 @@ class RunSpec(Section):
         threads: torch threads of a cell on a CPU. Part of the numeric environment: it changes the last bits.
         isolation: one child process per cell, or none (in-process, for suites of second-long cells).
         prefixes: bytes (or 500MB, 20GB) that steps which cells share may take on disk; 0 shares nothing.
+        retries: how often a cell that ran out of memory is tried again, alone on its device.
+        claim_expiry: seconds without a sign of life after which a cell held by another machine is taken over. Longer
+            than a network file system may answer from its cache (60 s for NFS, as it comes).
     """
 
     timeout: Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_seconds)] = None
@@ -277,6 +281,8 @@ class RunSpec(Section):
     threads: int = Field(1, ge=1)
     isolation: Literal["process", "none"] = "process"
     prefixes: Annotated[Annotated[int, Field(ge=0)], BeforeValidator(_bytes)] = 20 * 10**9
+    retries: int = Field(1, ge=0)
+    claim_expiry: Annotated[Annotated[float, Field(ge=5)], BeforeValidator(_seconds)] = 90
 
 
 class HeadlineSpec(Section):
@@ -295,31 +301,115 @@ class HeadlineSpec(Section):
     k: int = Field(10, ge=1)
 
 
+def _listed(value: Any) -> Any:
+    """``algorithm`` is short for ``[algorithm]``."""
+    return [value] if isinstance(value, str) else value
+
+
 class TableSpec(Section):
-    """One table: which grid axis makes the rows, which make the columns, and what is marked.
+    """One table: which grid axes make the rows, which make the columns, and what is marked.
+
+    An axis is one of the grid (``partition``) or a parameter of one (``partition.alpha``, ``models.extract``).
 
     Attributes:
         name: file name without extension.
-        rows: axis of the rows.
-        columns: axes of the column levels, outermost first; every other axis but the seed when not said.
-        mark: which means stand out in each column.
-        spread: standard deviation over seeds (n - 1), or none.
+        preset: which layout the other keys start from: accuracy (every axis its column level), alpha (data set and α),
+            widths (width budget and extraction), ablation (differences from the first row beside each mean), or cost.
+        rows: axes of the row levels, outermost first; the algorithm when not said, in cost tables below the settings.
+        columns: axes of the column levels, outermost first; by the preset when not said.
+        mark: which means stand out in each column; none in cost tables when not said.
+        spread: standard deviation over seeds (n - 1), a bootstrap interval over seeds (95 %), or none.
+        shade: shade what is not significantly worse than the best of its column, paired by seed or over test images.
         caption: text before the rule and the number of seeds.
     """
 
     name: str = Field("main", pattern=r"^[A-Za-z0-9_-]+$")
-    rows: str = "algorithm"
-    columns: list[str] | None = None
-    mark: list[Literal["best", "second"]] = ["best", "second"]
-    spread: Literal["std", "none"] = "std"
+    preset: Literal["accuracy", "alpha", "widths", "ablation", "cost"] = "accuracy"
+    rows: Annotated[Annotated[list[str], Field(min_length=1)] | None, BeforeValidator(_listed)] = None
+    columns: Annotated[list[str] | None, BeforeValidator(_listed)] = None
+    mark: list[Literal["best", "second"]] | None = None
+    spread: Literal["std", "interval", "none"] = "std"
+    shade: Literal["none", "seeds", "images"] = "none"
     caption: str | None = None
+
+    @property
+    def marks(self) -> list[str]:
+        """What is marked: cheapest is not best, so cost tables mark nothing unless asked."""
+        if self.mark is not None:
+            return list(self.mark)
+        return [] if self.preset == "cost" else ["best", "second"]
+
+    def axes(self, grid: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Return the axes of the rows and of the columns over a grid with these axes."""
+        rest = [axis for axis in grid if axis not in ("algorithm", "seed")]
+        if self.preset == "cost":
+            rows = self.rows or [*rest, "algorithm"]
+            return rows, self.columns or []
+        rows = self.rows or ["algorithm" if "algorithm" in grid else grid[0]]
+        if self.columns is not None:
+            return rows, self.columns
+        first = {"alpha": ["dataset", "partition.alpha"], "widths": ["models.widths", "models.extract"]}
+        wanted = [axis for axis in first.get(self.preset, []) if axis != "dataset" or axis in grid]
+        shown = {axis.partition(".")[0] for axis in (*wanted, *rows)}
+        others = [axis for axis in grid if axis not in shown and axis != "seed"]
+        return rows, [*others, *wanted] if self.preset == "widths" else [*wanted, *others]
+
+
+PlotKind = Literal[
+    "curve",
+    "alpha_sweep",
+    "cost_accuracy",
+    "critical_difference",
+    "client_classes",
+    "samples",
+    "generator_curves",
+    "decision_regions",
+]
+_PLOT_COSTS = {"curve": ("step", "bytes", "seconds"), "cost_accuracy": ("bytes", "seconds", "flops", "memory")}
+
+
+class PlotSpec(Section):
+    """One kind of figure.
+
+    Attributes:
+        kind: which.
+        x: what a curve runs against (step, bytes, seconds), or the costs of an accuracy-cost scatter (bytes, seconds,
+            flops, memory); one figure each, all of them when not said.
+        metric: what the figure shows; the headline's metric when not said.
+    """
+
+    kind: PlotKind
+    x: Annotated[list[Literal["step", "bytes", "seconds", "flops", "memory"]] | None, BeforeValidator(_listed)] = None
+    metric: str | None = Field(None, pattern="^(acc|nll)/[^/@]+@(test|val|local)$")
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> PlotSpec:
+        known = _PLOT_COSTS.get(self.kind, ())
+        for x in self.x or ():
+            if x not in known:
+                takes = f"one of {', '.join(known)}" if known else "none"
+                raise LocatedError(("x",), f"{self.kind} cannot be drawn against {x}; it takes {takes}")
+        if self.metric is not None and self.kind != "curve":
+            raise LocatedError(("metric",), f"{self.kind} shows the headline; only a curve takes a metric")
+        return self
+
+    @property
+    def against(self) -> Sequence[str]:
+        """What each figure of this kind is drawn against."""
+        return self.x if self.x is not None else _PLOT_COSTS.get(self.kind, ())
 
 
 class ReportSpec(Section):
-    """What is made of the results."""
+    """What is made of the results.
+
+    Attributes:
+        headline: the one number of a cell.
+        tables, plots: what `tables`, `plots` and `report` make; every kind of figure when not said.
+    """
 
     headline: HeadlineSpec = HeadlineSpec()
     tables: list[TableSpec] = [TableSpec()]
+    plots: list[PlotSpec] = [PlotSpec(kind=kind) for kind in get_args(PlotKind)]
 
 
 class Override(Section):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -12,11 +13,12 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from mosaic_bench.errors import did_you_mean
+from mosaic_bench.suite.axes import indistinguishable, owner
 from mosaic_bench.suite.errors import Path, SuiteError, explain
 from mosaic_bench.suite.grid import Choice, axis_paths, check_axes, combinations, matches
 from mosaic_bench.suite.labels import label
 from mosaic_bench.suite.only import select
-from mosaic_bench.suite.schema import Cell, ReportSpec, RunSpec, SuiteFile
+from mosaic_bench.suite.schema import Cell, ReportSpec, RunSpec, SuiteFile, TableSpec
 from mosaic_bench.suite.source import Source, nearest, read_source
 
 _CELL_SECTIONS = tuple(Cell.model_fields)
@@ -155,13 +157,14 @@ def _expand(source: Source, declared: SuiteFile, sets: list[tuple[tuple[str, ...
         {name: source.data[name] for name in _CELL_SECTIONS if source.data.get(name) is not None},
         {path: line for path, line in source.lines.items() if not path or path[0] in _CELL_SECTIONS},
     )
+    lines_below = cache(source.lines_below)  # the same few values stand in every cell of a large grid
     planned: list[PlannedCell] = []
     faults: dict[str, None] = {}
     for choices in combinations(source):
         draft = base.copy()
         for choice in sorted(choices, key=lambda choice: choice.axis.count(".")):  # `dataset` before `dataset.train`
-            draft.put(tuple(choice.axis.split(".")), choice.value, source.lines_below(choice.path))
-        _apply_overrides(source, declared, choices, draft)
+            draft.put(tuple(choice.axis.split(".")), choice.value, lines_below(choice.path))
+        _apply_overrides(declared, choices, draft, lines_below)
         for path, value in sets:
             draft.put(path, value, {(): f"--set {'.'.join(path)}"})
         try:
@@ -176,12 +179,17 @@ def _expand(source: Source, declared: SuiteFile, sets: list[tuple[tuple[str, ...
     return planned
 
 
-def _apply_overrides(source: Source, declared: SuiteFile, choices: list[Choice], draft: Source) -> None:
+def _apply_overrides(
+    declared: SuiteFile,
+    choices: list[Choice],
+    draft: Source,
+    lines_below: Callable[[Path], Mapping[Path, str]],
+) -> None:
     values = {choice.axis: choice.value for choice in choices}
     for index, override in enumerate(declared.overrides):
         if matches(override.when, values):
             for key, value in override.set.items():
-                draft.put(tuple(key.split(".")), value, source.lines_below(("overrides", index, "set", key)))
+                draft.put(tuple(key.split(".")), value, lines_below(("overrides", index, "set", key)))
 
 
 def _check_report(
@@ -194,16 +202,27 @@ def _check_report(
         if table.name in names:
             raise SuiteError(f"{source.where((*path, 'name'))}: two tables are called '{table.name}'; give each a name")
         names.add(table.name)
-        check_axes([table.rows], axes, f"{source.where((*path, 'rows'))}: rows of table '{table.name}'")
-        check_axes(table.columns or [], axes, f"{source.where((*path, 'columns'))}: columns of table '{table.name}'")
-        if table.columns is None:
-            continue
-        placed = {table.rows, *table.columns, "seed"}
-        lost = [axis for axis, labels in axes.items() if len(labels) > 1 and axis not in placed]
-        if lost:
-            where = source.where((*path, "columns"))
-            raise SuiteError(f"{where}: table '{table.name}' has no place for axis '{lost[0]}'; add it to columns")
+        _check_places(source, path, table, axes)
     _check_headline(source, report, [p.cell for p in planned])
+
+
+def _check_places(source: Source, path: Path, table: TableSpec, axes: Mapping[str, list[str]]) -> None:
+    """Refuse a table that names what is no axis, or that has one place for two settings."""
+    rows, columns = table.axes(list(axes))
+    for side, names in (("rows", rows), ("columns", columns)):
+        written = (*path, side if getattr(table, side) is not None else "preset")
+        for name in names:
+            if owner(name, axes) is None:
+                hint = did_you_mean(name, axes)
+                where = f"{source.where(written)}: {side} of table '{table.name}'"
+                raise SuiteError(f"{where}: '{name}' is not an axis of this grid{hint}")
+    where = source.where((*path, "columns" if table.columns is not None else "preset"))
+    for axis, labels in axes.items():
+        lost = indistinguishable(axis, labels, (*rows, *columns)) if axis != "seed" else None
+        if lost is not None and not any(owner(name, [axis]) for name in (*rows, *columns)):
+            raise SuiteError(f"{where}: table '{table.name}' has no place for axis '{axis}'; add it to columns")
+        if lost is not None:
+            raise SuiteError(f"{where}: table '{table.name}' has one place for {lost[0]} and {lost[1]}; show '{axis}'")
 
 
 def _check_headline(source: Source, report: ReportSpec, cells: Sequence[Cell]) -> None:

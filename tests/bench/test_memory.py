@@ -35,7 +35,7 @@ def test_a_thousand_clients_need_the_memory_of_ten(tmp_path: Path, monkeypatch: 
     np.savez(tmp_path / "grey.npz", x_train=pixels, y_train=labels, x_test=pixels[:500], y_test=labels[:500])
     suite, results = tmp_path / "memory.yaml", tmp_path / "results"
     suite.write_text(SUITE)
-    options = ["--data", tmp_path, "--results", results, "--workers", "1", "--device", "cpu"]
+    options = ["--data", tmp_path, "--results", results, "--workers", "1", "--devices", "cpu"]
     subprocess.run([sys.executable, "-m", "mosaic_bench", "run", suite, *options], check=True, timeout=600)
     store = Store(results / "memory")
     cells = [store.cell(cell["key"]) for cell in store.suite()["cells"]]

@@ -28,6 +28,19 @@ def mosaic(*arguments: object, **more: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def processes_with(mark: str) -> list[int]:
+    """Processes that were started with ``STARTED_FOR=mark`` in their environment, and their descendants."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            variables = entry.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if f"STARTED_FOR={mark}".encode() in variables:
+            found.append(int(entry.parent.name))
+    return found
+
+
 def numbers(results: Path) -> dict[str, list[dict[str, Any]]]:
     """Every evaluated step of every cell below a results folder, times and memory aside."""
     stores = [Store(path) for path in results.glob("*") if path.is_dir()]

@@ -1,12 +1,14 @@
 """Nothing is lost and nothing is done twice, however a run ends; workers and interruptions change no number."""
 
+import os
 import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
-from runs import COMMAND, environment, mosaic, numbers, states
+from calls import Call
+from runs import COMMAND, environment, mosaic, numbers, processes_with, states
 
 SUITE = """
 suite: cut
@@ -52,19 +54,6 @@ def _wait_for_checkpoint(results: Path) -> None:
         time.sleep(0.01)
 
 
-def _processes_of(results: Path) -> list[int]:
-    """Processes of a run on these results, children included: they inherit its environment."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            variables = entry.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if f"STARTED_FOR={results}".encode() in variables:
-            found.append(int(entry.parent.name))
-    return found
-
-
 def test_one_and_two_workers_give_identical_numbers(suite: Path, uninterrupted: Path, tmp_path: Path) -> None:
     done = mosaic("run", suite, "--results", tmp_path, "--workers", 2)
     assert done.returncode == 0, done.stderr
@@ -87,13 +76,13 @@ def test_a_killed_run_leaves_no_child_and_goes_on_where_it_was_cut(
 ) -> None:
     parent = _start(suite, tmp_path)
     _wait_for_checkpoint(tmp_path)
-    assert len(_processes_of(tmp_path)) > 2
+    assert len(processes_with(str(tmp_path))) > 2
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    deadline = time.monotonic() + 5
-    while _processes_of(tmp_path) and time.monotonic() < deadline:
+    deadline = time.monotonic() + 60
+    while processes_with(str(tmp_path)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert _processes_of(tmp_path) == []
+    assert processes_with(str(tmp_path)) == []
 
     before = {key for key, state in states(tmp_path).items() if state == "done"}
     stamps = {key: (tmp_path / "cut/cells" / key / "steps.jsonl").stat().st_mtime_ns for key in before}
@@ -119,35 +108,24 @@ def test_the_first_signal_finishes_the_step_saves_and_exits_130(
     assert numbers(tmp_path) == {key: whole[key] for key in numbers(tmp_path)}
 
 
-def test_two_runs_at_once_do_each_cell_once(suite: Path, uninterrupted: Path, tmp_path: Path) -> None:
-    first, second = (_start(suite, tmp_path, "--workers", "1") for _ in range(2))
-    codes = [first.wait(timeout=300), second.wait(timeout=300)]
-    assert all(code in (0, 1) for code in codes)  # a run that leaves cells to the other one says so with 1
-    assert mosaic("run", suite, "--results", tmp_path).returncode == 0
-    assert numbers(tmp_path) == numbers(uninterrupted)
-
-
-def test_a_cell_that_takes_too_long_is_stopped_and_the_others_finish(suite: Path, tmp_path: Path) -> None:
-    slow = tmp_path / "slow.py"
-    slow.write_text(
-        "import time\n"
-        "from mosaic_bench.api import Algorithm, register\n\n\n"
-        "@register('sleeper', paper='none')\n"
-        "class Sleeper(Algorithm):\n"
-        "    def setup(self):\n"
-        "        self.server = self.fed.model()\n\n"
-        "    def step(self, t):\n"
-        "        time.sleep(600)\n"
-    )
-    late = tmp_path / "late.yaml"
-    late.write_text(
-        SUITE.replace(
-            "- {name: dense, params: {server_epochs: 6, generator_steps: 4, generator_base: 8, batch: 32}}", "- sleeper"
-        )
-        .replace("seed: [0, 1]", "seed: [0]")
-        .replace("run: {", "run: {timeout: 15s, ")
-    )
-    done = mosaic("run", late, "--results", tmp_path / "results", "--plugin", slow)
-    assert done.returncode == 1, done.stderr
-    assert sorted(states(tmp_path / "results").values()) == ["done", "timeout"]
-    assert "run.timeout" in done.stdout
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+def test_a_run_that_was_suspended_wakes_up_to_find_its_cell_done_by_another(
+    suite: Path, uninterrupted: Path, tmp_path: Path, call: Call
+) -> None:
+    options = ["--only", "algorithm=fedavg", "--set", "run.claim_expiry=5s"]
+    sleeper = _start(suite, tmp_path, "--workers", "1", *options)
+    _wait_for_checkpoint(tmp_path)
+    for process in processes_with(str(tmp_path)):
+        os.kill(process, signal.SIGSTOP)
+    [held] = [path.parents[1].name for path in tmp_path.glob("*/cells/*/claim/*")]
+    ended = call("run", suite, "--results", tmp_path, "--isolation", "none", *options)
+    written = {path: path.read_bytes() for path in tmp_path.glob("*/cells/*/*")}
+    for process in processes_with(str(tmp_path)):
+        os.kill(process, signal.SIGCONT)
+    assert sleeper.wait(timeout=60) == 0
+    assert ended.code == 0, ended.out
+    assert [line.split()[-2] for line in ended.out.splitlines() if f"{held} elsewhere" in line] == ["process"]
+    assert {path: path.read_bytes() for path in tmp_path.glob("*/cells/*/*")} == written
+    whole = numbers(uninterrupted)
+    assert numbers(tmp_path) == {key: whole[key] for key in numbers(tmp_path)}
+    assert len(numbers(tmp_path)) == 2

@@ -83,7 +83,7 @@ def test_show_tells_what_a_cell_is_and_how_to_run_it_again(tiny: Tiny, store: St
     lines = ended.out.splitlines()
     assert lines[0] == f"{cell.path}: done"
     only = ",".join(f"{axis}={label}" for axis, label in cell.description()["coordinates"].items())
-    assert lines[1] == f"again: python -m mosaic_bench run {tiny[0]} --only '{only}'"
+    assert lines[1] == f"again: python -m mosaic_bench run {tiny[0]} --only '{only}' --results again"
     assert "  federation: {clients: 2, participation: 1.0, rounds: 2" in ended.out
     again = call("plan", tiny[0], "--results", tiny[1], "--only", only)
     assert [line.split()[0] for line in again.out.splitlines() if "digits" in line] == [cell.key]
@@ -99,9 +99,9 @@ def test_show_names_what_is_ambiguous(tiny: Tiny, call: Call) -> None:
 def test_plan_and_check_count_what_is_asked_for(tiny: Tiny, call: Call) -> None:
     planned = call("plan", tiny[0], "--results", tiny[1], "--only", "algorithm=fedavg,seed=0")
     assert planned.out.splitlines()[0] == "A [tiny] suite: 2 cells"
-    assert [line.split()[-1] for line in planned.out.splitlines() if "digits" in line] == ["done", "done"]
+    assert [line.split()[-3] for line in planned.out.splitlines() if "digits" in line] == ["done", "done"]
     other = call("plan", tiny[0], "--results", tiny[1], "--set", "local.lr=0.5")
-    assert [line.split()[-1] for line in other.out.splitlines() if "digits" in line] == ["planned"] * 8
+    assert [line.split()[-3] for line in other.out.splitlines() if "digits" in line] == ["planned"] * 8
     checked = call("check", tiny[0], "--only", "seed=0")
     assert checked.out == f"{tiny[0]}: 4 cells; algorithm 2, dataset 1, partition 2, seed 2\n"
 
@@ -126,7 +126,8 @@ def test_help_and_version(call: Call) -> None:
     assert call("--version").out == f"mosaic_bench {__version__}\n"
     shown = call("--help")
     assert shown.code == 0
-    for verb in ("run", "check", "plan", "status", "show", "tables", "list", "data"):
+    verbs = "run check plan status show verify tables plots report merge export list data doctor"
+    for verb in verbs.split():
         assert re.search(rf"^\W*{verb} ", shown.out, re.MULTILINE)
 
 
@@ -148,11 +149,16 @@ finally:
 """
 
 
-@pytest.mark.parametrize("verb", ["--help", "--version", "status", "show", "tables"])
+@pytest.mark.parametrize("verb", ["--help", "--version", "status", "show", "tables", "merge", "export"])
 def test_verbs_that_read_results_never_import_torch(tiny: Tiny, store: Store, verb: str) -> None:
     key = next(store.cells()).key
-    arguments = {"status": [tiny[0]], "show": [key], "tables": [tiny[0]]}.get(verb)
-    options = [] if arguments is None else [*arguments, "--results", tiny[1]]
+    options = {
+        "status": [tiny[0], "--watch", "--results", tiny[1]],
+        "show": [key, "--results", tiny[1]],
+        "tables": [tiny[0], "--results", tiny[1]],
+        "merge": [store.path, store.path],
+        "export": [tiny[0], "--results", tiny[1]],
+    }.get(verb, [])
     command = [sys.executable, "-c", WATCH, verb, *map(str, options)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stderr) == (0, "set()\n")
@@ -207,7 +213,7 @@ def test_a_failing_cell_exits_with_1_and_leaves_the_others(tmp_path: Path, crash
     ended = call("run", suite, "--results", tmp_path / "results", "--plugin", crash)
     assert (ended.code, ended.err) == (1, "")
     assert re.search(r"^\[1/2\] [0-9a-f]{12} failed  +\d\.\d s  crash$", ended.out, re.MULTILINE)
-    assert "crash: failed: ValueError: two [/lines] of it (traceback in " in ended.out
+    assert "[a] failed: ValueError: two [/lines] of it (traceback in " in ended.out
     table = [line.split()[:2] for line in ended.out.splitlines() if re.match(r" (crash|FedAvg) ", line)]
     assert table[0] == ["crash", "fail"]
     assert table[1][0] == "FedAvg"

@@ -78,6 +78,14 @@ def test_a_student_that_only_gets_worse_is_dropped_for_the_average() -> None:
     assert _equal(algorithm.servers["resnet8"], _average())
 
 
+def test_batch_mode_learns_with_the_averages_statistics_left_alone() -> None:
+    algorithm = _feddf(validation=0.0, batch_norm="batch")
+    do_steps(algorithm, 1)
+    state, average = algorithm.servers["resnet8"].state_dict(), _average(validation=0.0)
+    assert all(torch.equal(state[name], average[name]) for name in state if "running_" in name)
+    assert not torch.equal(state["head.weight"], average["head.weight"])
+
+
 def test_as_published_the_average_does_not_compete() -> None:
     algorithm = _feddf(lr=10.0, clip=None, average_competes=False)
     do_steps(algorithm, 1)

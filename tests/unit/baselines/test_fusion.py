@@ -16,6 +16,7 @@ from baselines.fedftg import FedFTG
 from baselines.fusion import DataFreeDistillation
 from baselines.labels import class_weights
 from mosaic_bench.api import Algorithm
+from mosaic_bench.models import batch_norms
 from mosaic_bench.suite.schema import TailSpec
 
 CELL = cell(models={"arch": "resnet8", "width": 0.25}, partition={"dirichlet": {"alpha": 0.3}})
@@ -71,13 +72,17 @@ def test_a_students_batch_statistics_move_or_stay_as_told(method: type[Algorithm
     fedavg = started(FedAvg, federation(CELL))
     do_steps(fedavg, 1)
     average = _state(fedavg)
-    for mode, stays in (("update", False), ("keep", True)):
+    heads = []
+    for mode, stays in (("update", False), ("batch", True), ("keep", True)):
         algorithm = _started(method, batch_norm=mode)
         do_steps(algorithm, 1)
         state = _state(algorithm)
         statistics = [name for name in state if "running_" in name]
         assert statistics
         assert all(torch.equal(state[name], average[name]) for name in statistics) == stays
+        heads.append(state["head.weight"])
+        assert {layer.momentum for layer in batch_norms(algorithm.servers["resnet8"])} == {0.1}
+    assert not torch.equal(heads[1], heads[2])  # one learned with the batch's statistics, the other with the average's
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mosaic_bench.data import audit
-from mosaic_bench.data.figures import plot_partition
+from mosaic_bench.partition_figure import plot_partition
 
 
 def test_the_audit_of_a_small_partition_is_what_one_computes_by_hand() -> None:

@@ -19,6 +19,7 @@ from baselines.fedavg import FedAvg
 from mosaic_bench.api import Predictors, Stage, register
 from mosaic_bench.engine.prefixes import PrefixStore
 from mosaic_bench.engine.sharing import StageError
+from mosaic_bench.errors import UserError
 from mosaic_bench.store import State
 
 
@@ -225,7 +226,7 @@ def test_one_who_waits_can_be_told_to_stop(tmp_path: Path) -> None:
             assert second.steps() == []
 
     shared.run_one(first, progress=run_the_other)
-    assert shared.fates() == {"made": 1}
+    assert shared.fates() == {"waiting": 1, "made": 1}
 
 
 # -- what algorithms promise -------------------------------------------------------------------------------------------
@@ -281,6 +282,15 @@ def test_stages_longer_than_the_method_are_refused(tmp_path: Path) -> None:
         grid.run()
 
 
+def test_an_algorithm_that_fails_to_declare_its_stages_is_named(tmp_path: Path) -> None:
+    def stages(cls: type, params: Any, rounds: int, cohort: int) -> Sequence[Stage]:
+        return [Stage(FedAvg, "rounds", rounds // 0, keeps=("servers",))]
+
+    faulty("undecided", stages=classmethod(stages))
+    with pytest.raises(UserError, match="algorithm 'undecided': its stages: ZeroDivisionError"):
+        Grid(tmp_path / "grid", ["undecided"])
+
+
 def test_a_subclass_declares_its_own_stages() -> None:
     class Changed(FedAvg):
         """May have changed the steps."""
@@ -297,12 +307,13 @@ def test_a_subclass_declares_its_own_stages() -> None:
         (["fedavg", SIX[0]], "federation.rounds: [2, 3]", {"fedavg": 2}),
         ([{"name": "dense", "params": {"local_epochs": 1}}], "federation.rounds: [2, 3]", {"dense": 2}),
         (SIX[:2], "seed: [0, 1]", {"dense": 4}),
+        (["fedavg"], "zip: {federation.rounds: [3, 4], local.tail.rounds: [1, 1]}", {}),
     ],
 )
 def test_cells_share_only_what_nothing_else_sets_apart(
     tmp_path: Path, algorithms: list[object], axis: str, sharing: dict[str, int]
 ) -> None:
-    """Seeds and local settings set cells apart; the number of rounds does where the stage looks at it."""
+    """Seeds and local settings set cells apart; the number of rounds does where the stage or a tail looks at it."""
     grid = Grid(tmp_path / "grid", algorithms, text=SUITE.replace("grid:", f"grid:\n  {axis}"))
     found = [job.algorithm.name for job, cell in zip(grid.jobs, grid.cells, strict=True) if cell.key in grid.plan]
     assert Counter(found) == sharing

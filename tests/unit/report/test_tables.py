@@ -1,6 +1,7 @@
 """From cells to tables: the one number of a cell, means and gaps, text and LaTeX."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from statistics import stdev
 from typing import Any
@@ -8,13 +9,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from mosaic_bench.report.frame import headlines, make_frame
 from mosaic_bench.report.latex import escape, render_latex
 from mosaic_bench.report.names import display
 from mosaic_bench.report.results import CellResult
-from mosaic_bench.report.table import Table, make_table
+from mosaic_bench.report.study import Study
+from mosaic_bench.report.table import Note, Table, make_table
 from mosaic_bench.report.text import render_text
 from mosaic_bench.store import State, Status
-from mosaic_bench.suite import HeadlineSpec, TableSpec
+from mosaic_bench.suite import HeadlineSpec, ReportSpec, TableSpec
 
 TITLES = {"fedavg": "FedAvg", "dense": "DENSE"}
 LAST = HeadlineSpec()
@@ -45,7 +48,14 @@ def grid(accuracies: dict[tuple[str, ...], Sequence[float]], *axes: str) -> list
 
 def table(results: list[CellResult], headline: HeadlineSpec = LAST, **spec: Any) -> Table:
     """A table over algorithms unless ``spec`` says otherwise."""
-    return make_table(results, "Test", TableSpec(**spec), headline, TITLES)
+    study = Study(results, ReportSpec(headline=headline), "golden", "Test", TITLES)
+    return make_table(study, TableSpec(**spec))
+
+
+def headline(result: CellResult, spec: HeadlineSpec) -> float | None:
+    """The one number of a cell."""
+    [value] = headlines(make_frame([result]), spec)["value"]
+    return None if value != value else value
 
 
 def text(rendered: Table, **terminal: Any) -> str:
@@ -71,20 +81,19 @@ def text(rendered: Table, **terminal: Any) -> str:
 )
 def test_the_headline_follows_the_rule(spec: dict[str, Any], expected: float | None) -> None:
     result = CellResult("k", {}, Status(State.DONE), steps([0.1, 0.5, 0.9, 0.3], [0.2, 0.8, 0.7, 0.1]))
-    assert result.headline(HeadlineSpec(**spec)) == (None if expected is None else pytest.approx(expected, abs=1e-15))
+    assert headline(result, HeadlineSpec(**spec)) == (None if expected is None else pytest.approx(expected, abs=1e-15))
 
 
 def test_the_first_of_equally_good_validation_steps_counts() -> None:
     result = CellResult("k", {}, Status(State.DONE), steps([0.1, 0.2, 0.3], [0.5, 0.7, 0.7]))
-    assert result.headline(HeadlineSpec(rule="best_on_validation")) == 0.2
+    assert headline(result, HeadlineSpec(rule="best_on_validation")) == 0.2
 
 
 def test_there_is_no_number_without_validation_images_or_before_the_cell_is_done() -> None:
-    assert (
-        CellResult("k", {}, Status(State.DONE), steps([0.1])).headline(HeadlineSpec(rule="best_on_validation")) is None
-    )
+    done = CellResult("k", {}, Status(State.DONE), steps([0.1]))
+    assert headline(done, HeadlineSpec(rule="best_on_validation")) is None
     for state in set(State) - {State.DONE}:
-        assert CellResult("k", {}, Status(state), steps([0.1])).headline(LAST) is None
+        assert headline(CellResult("k", {}, Status(state), steps([0.1])), LAST) is None
 
 
 # -- means, spread, marks, gaps ---------------------------------------------------------------------------------------
@@ -92,21 +101,21 @@ def test_there_is_no_number_without_validation_images_or_before_the_cell_is_done
 
 def test_entries_are_means_and_sample_standard_deviations_over_seeds() -> None:
     made = table(grid({("fedavg",): [0.5, 0.7, 0.9], ("dense",): [0.25]}, "algorithm"))
-    fedavg, dense = made.entries["fedavg", ()], made.entries["dense", ()]
+    fedavg, dense = made.entries[("fedavg",), ()], made.entries[("dense",), ()]
     assert (fedavg.mean, fedavg.std, fedavg.n) == (pytest.approx(0.7), pytest.approx(stdev([0.5, 0.7, 0.9])), 3)
     assert (dense.mean, dense.std, dense.n) == (0.25, None, 1)
     assert made.caption == (
         "Test. Accuracy of the server on test images in %, last step; mean ± sample standard deviation over seeds, "
         "n = 1 to 3."
     )
-    assert table(grid({("fedavg",): [0.5, 0.7]}, "algorithm"), spread="none").entries["fedavg", ()].std is None
+    assert table(grid({("fedavg",): [0.5, 0.7]}, "algorithm"), spread="none").entries[("fedavg",), ()].std is None
 
 
 def test_ties_share_a_mark_and_are_judged_before_rounding() -> None:
     accuracies = {("a",): [0.8], ("b",): [0.8], ("c",): [0.79999], ("d",): [0.1]}
     made = table(grid(accuracies, "algorithm"))
-    assert [made.entries[name, ()].mark for name in "abcd"] == ["best", "best", "second", ""]
-    assert [made.entries[name, ()].mark for name in "abcd" if table(grid(accuracies, "algorithm"), mark=[])] == [
+    assert [made.entries[(name,), ()].mark for name in "abcd"] == ["best", "best", "second", ""]
+    assert [made.entries[(name,), ()].mark for name in "abcd" if table(grid(accuracies, "algorithm"), mark=[])] == [
         "best",
         "best",
         "second",
@@ -135,7 +144,7 @@ def test_marks_that_are_not_asked_for_are_left_out() -> None:
 )
 def test_a_gap_says_why(state: State, gap: str) -> None:
     results = [cell(None, state, algorithm="dense", seed="0"), cell(0.5, algorithm="fedavg", seed="0")]
-    entry = table(results).entries["dense", ()]
+    entry = table(results).entries[("dense",), ()]
     assert (entry.mean, entry.n, entry.gap, entry.mark) == (None, 0, gap, "")
 
 
@@ -143,9 +152,10 @@ def test_seeds_that_failed_are_left_out_of_the_mean_and_counted_in_the_caption()
     results = grid({("fedavg",): [0.4, 0.6], ("dense",): [0.5]}, "algorithm")
     results.append(cell(None, State.FAILED, "ValueError: no", algorithm="dense", seed="1"))
     made = table(results)
-    assert made.entries["dense", ()].mean == 0.5
+    assert made.entries[("dense",), ()].mean == 0.5
     assert made.caption.endswith("n = 1 to 2.")
-    assert made.notes == ["DENSE: failed: ValueError: no"]
+    assert made.notes[0] == Note("a", "failed: ValueError: no")
+    assert made.entries[("dense",), ()].notes == ("a",)
 
 
 def test_a_reason_that_all_seeds_share_is_one_note_of_one_line() -> None:
@@ -154,15 +164,45 @@ def test_a_reason_that_all_seeds_share_is_one_note_of_one_line() -> None:
         for seed in range(3)
     ]
     made = table(results)
-    assert made.notes == ["DENSE, Fashion-MNIST: unsupported: needs one architecture"]
+    assert made.notes == [Note("a", "unsupported: needs one architecture")]
     assert made.caption.endswith("no finished cells.")
+
+
+def test_a_stale_number_stays_and_carries_a_note() -> None:
+    fresh, old = grid({("fedavg",): [0.4], ("dense",): [0.5]}, "algorithm")
+    made = table([fresh, replace(old, stale="the harness has changed since")])
+    entry = made.entries[("dense",), ()]
+    assert (entry.mean, entry.mark, entry.notes) == (0.5, "best", ("a",))
+    assert made.notes[0] == Note("a", "stale: the harness has changed since")
+    assert "DENSE & \\textbf{50.0}\\textsuperscript{a}" in render_latex(made, "s")
+
+
+def test_extensions_are_explained() -> None:
+    study = Study(grid({("mosaic",): [0.4]}, "algorithm"), titles={"mosaic": "Mosaic†"})
+    assert Note("", "† departs from the paper it is named after.") in make_table(study, TableSpec()).notes
+
+
+def test_rows_of_several_levels_are_marked_group_by_group() -> None:
+    accuracies = {
+        ("fedavg", "mnist"): [0.9],
+        ("dense", "mnist"): [0.8],
+        ("fedavg", "svhn"): [0.3],
+        ("dense", "svhn"): [0.4],
+    }
+    made = table(grid(accuracies, "algorithm", "dataset"), rows=["dataset", "algorithm"], columns=[])
+    assert made.rows == [("mnist", "fedavg"), ("mnist", "dense"), ("svhn", "fedavg"), ("svhn", "dense")]
+    assert [made.entries[row, ()].mark for row in made.rows] == ["best", "second", "second", "best"]
+    assert [made.row_labels(number)[0] for number in range(4)] == ["MNIST", "", "SVHN", ""]
+    lines = render_latex(made, "s").splitlines()
+    assert lines.count(r"\midrule") == 2
+    assert r" & DENSE & \textbf{40.0} \\" in lines
 
 
 def test_columns_stand_in_the_order_of_their_levels_and_single_valued_axes_move_to_the_caption() -> None:
     places = product(["fedavg"], ["mnist", "svhn"], ["iid", "dirichlet(alpha=0.1)"], ["mlp"])
     results = grid({place: [0.5] for place in places}, "algorithm", "dataset", "partition", "models")
     made = table(results, columns=["partition", "dataset", "models"])
-    assert made.levels == ("partition", "dataset")
+    assert made.column_axes == ("partition", "dataset")
     dirichlet = "dirichlet(alpha=0.1)"
     assert made.columns == [("iid", "mnist"), ("iid", "svhn"), (dirichlet, "mnist"), (dirichlet, "svhn")]
     assert made.caption.startswith("Test (mlp). ")
@@ -187,6 +227,10 @@ def test_latex_commands_are_escaped_and_greek_is_mathematics() -> None:
     )
 
 
+def test_control_codes_of_a_message_do_not_reach_latex() -> None:
+    assert escape("\x1b[31mlr ≠ ∞\x1b[0m\x00") == r"[31mlr $\neq$ $\infty$[0m"
+
+
 # -- rendered ---------------------------------------------------------------------------------------------------------
 
 
@@ -201,7 +245,7 @@ def test_latex_with_two_column_levels() -> None:
     }
     made = table(grid(accuracies, "algorithm", "dataset", "partition"), name="by-data", caption="50% & more")
     assert render_latex(made, "golden") == (
-        r"""\begin{table}[t]
+        r"""\begin{table*}[t]
 \centering
 \caption{50\% \& more. Accuracy of the server on test images in \%, last step; mean $\pm$ sample standard deviation over seeds, n = 2.}
 \label{tab:golden-by-data}
@@ -215,7 +259,11 @@ FedAvg & \textbf{91.0} $\pm$ 1.4 & \textbf{50.0} $\pm$ 0.0 & \underline{30.0} $\
 DENSE & \underline{85.0} $\pm$ 7.1 & \textbf{50.0} $\pm$ 0.0 & \textbf{50.0} $\pm$ 14.1 \\
 \bottomrule
 \end{tabular}
-\end{table}
+\par\smallskip
+\begin{minipage}{\linewidth}\footnotesize
+n = 2: too few seeds to claim a difference; an exact paired test needs 6.\par
+\end{minipage}
+\end{table*}
 """  # noqa: E501
     )
 
@@ -242,19 +290,19 @@ def test_latex_with_gaps_and_one_column() -> None:
         cell(None, State.FAILED, "KeyError: 'x'", algorithm="fed_new", partition="iid", seed="0"),
     ]
     lines = render_latex(table(results), "s").splitlines()
-    assert lines[:3] == [
-        "% DENSE, IID: unsupported: it needs 100% of the clients",
-        "% fed_new, IID: failed: KeyError: 'x'",
-        r"\begin{table}[t]",
+    end = lines.index(r"\end{tabular}")
+    assert lines[end + 3 : end + 5] == [
+        r"\textsuperscript{a} unsupported: it needs 100\% of the clients\par",
+        r"\textsuperscript{b} failed: KeyError: 'x'\par",
     ]
-    assert lines[lines.index(r"\toprule") : -2] == [
+    assert lines[lines.index(r"\toprule") : end] == [
         r"\toprule",
         r" & accuracy \\",
         r"\midrule",
         r"FedAvg & \textbf{50.0} \\",
-        r"DENSE & n/a \\",
+        r"DENSE & n/a\textsuperscript{a} \\",
         r"later & -- \\",
-        r"fed\_new & fail \\",
+        r"fed\_new & fail\textsuperscript{b} \\",
         r"\bottomrule",
     ]
 

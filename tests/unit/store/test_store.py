@@ -140,4 +140,4 @@ def test_a_folder_that_takes_no_files_is_refused(tmp_path: Path) -> None:
         Store(tmp_path / "file" / "suite").check_writable()
     (tmp_path / "tables").touch()
     with pytest.raises(StoreError, match=r"tables/main.tex: cannot be written \(File exists\)"):
-        Store(tmp_path).write_table("main", "")
+        Store(tmp_path).write_output("tables/main.tex", "")

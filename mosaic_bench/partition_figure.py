@@ -1,4 +1,4 @@
-"""Pictures of a partition."""
+"""Pictures of a partition: how many images of each class every client holds."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,12 +32,13 @@ def plot_partition(table: Sequence[Sequence[int]], classes: Sequence[str], stem:
     stem.parent.mkdir(parents=True, exist_ok=True)
     return [
         path
-        for kind, draw in (("bubbles", _bubbles), ("heatmap", _heatmap))
+        for kind, draw in (("bubbles", draw_bubbles), ("heatmap", _heatmap))
         for path in _save(draw(counts, classes), stem.with_name(f"{stem.name}-{kind}"))
     ]
 
 
-def _bubbles(counts: np.ndarray, classes: Sequence[str]) -> "Figure":
+def draw_bubbles(counts: np.ndarray, classes: Sequence[str]) -> "Figure":
+    """Draw one bubble per client and class, its area the number of images; counts int (clients, classes)."""
     from matplotlib.ticker import MaxNLocator
 
     figure, axes = _canvas(counts)
@@ -46,7 +47,7 @@ def _bubbles(counts: np.ndarray, classes: Sequence[str]) -> "Figure":
     largest = LARGEST_BUBBLE * min(1, MOST_ROWS / max(counts.shape))
     size = largest * counts[client, label] / counts.max()
     axes.scatter(client, label, s=size, c=label, cmap="viridis", linewidths=0)
-    axes.set_title(f"area: images, at most {counts.max()}", fontsize="small")
+    axes.set_title(f"area: images, at most {counts.max()}")
     axes.set_xlabel("client")
     axes.set_ylabel("class")
     axes.set_xlim(-0.6, counts.shape[0] - 0.4)

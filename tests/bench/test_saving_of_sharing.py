@@ -20,12 +20,12 @@ federation: {clients: 4, rounds: 10}
 local: {steps: 5, batch: 32, lr: 0.05, augment: standard}
 """
 
-SERVER = {"server_epochs": 2, "generator_steps": 2, "generator_base": 16, "batch": 64}
+SERVER = {"server_epochs": 2, "generator_steps": 2, "generator_base": 8, "batch": 64}
 DENSE = [{"name": "dense", "params": SERVER | {"student_lr": 0.01 * n}} for n in range(1, 7)]
-WARM = ["fedavg", *({"name": "warm", "params": {"warmup": 7, "calm": 0.01 * n}} for n in range(1, 5))]
+WARM = ["fedavg", *({"name": "warm", "params": {"warmup": 8, "calm": 0.01 * n}} for n in range(1, 5))]
 
 
-@pytest.mark.parametrize(("algorithms", "steps"), [(DENSE, 4), (WARM, 7)], ids=["six DENSE variants", "FedAvg warm-up"])
+@pytest.mark.parametrize(("algorithms", "steps"), [(DENSE, 4), (WARM, 8)], ids=["six DENSE variants", "FedAvg warm-up"])
 def test_the_saving_is_what_the_shared_steps_take(tmp_path: Path, algorithms: Sequence[object], steps: int) -> None:
     """Every cell runs alone and then sharing, in turn, so that a machine that slows down slows both."""
     alone = Grid(tmp_path / "alone", algorithms, share=0, text=SUITE)

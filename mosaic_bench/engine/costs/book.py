@@ -1,0 +1,71 @@
+"""What was measured before, kept in the cache folder: per numeric environment and cost shape."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from filelock import FileLock
+
+from mosaic_bench.data.locate import cache_directory
+from mosaic_bench.engine.costs.cost import Basis, Cost
+from mosaic_bench.engine.costs.flops import ModelSize
+from mosaic_bench.store.atomic import replace_json
+
+
+class CostBook:
+    """Remembered costs of cells and sizes of models.
+
+    A file that is damaged or cannot be written costs a measurement, never a run.
+
+    Args:
+        numeric: the numeric environment that the costs belong to.
+    """
+
+    def __init__(self, numeric: Mapping[str, Any]) -> None:
+        self._file = cache_directory() / "costs-1.json"  # another number when entries change their form
+        self._environment = hashlib.sha256(json.dumps(numeric, sort_keys=True).encode()).hexdigest()[:12]
+        content = self._read()
+        self._costs: dict[str, Any] = content.get(self._environment, {})
+        self._models: dict[str, Any] = content.get("models", {})
+        self._new: dict[str, dict[str, Any]] = {self._environment: {}, "models": {}}
+
+    def cost(self, shape: str) -> Cost | None:
+        """Return what a cell of this shape costs, as far as it was measured before."""
+        stored = self._costs.get(shape)
+        return None if stored is None else Cost(**{**stored, "basis": Basis(stored["basis"])})
+
+    def remember(self, shape: str, cost: Cost) -> None:
+        """Note a measurement."""
+        if self.cost(shape) != cost:
+            self._costs[shape] = self._new[self._environment][shape] = {**asdict(cost), "basis": cost.basis.value}
+
+    def model(self, name: str, measure: Callable[[], ModelSize]) -> ModelSize:
+        """Return the size of a model, measured once."""
+        if name not in self._models:
+            self._models[name] = self._new["models"][name] = asdict(measure())
+        return ModelSize(**self._models[name])
+
+    def save(self) -> None:
+        """Add what is new to the file, beside what other processes added meanwhile."""
+        if not any(self._new.values()):
+            return
+        with contextlib.suppress(OSError):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{self._file}.lock"):
+                content = self._read()
+                for part, entries in self._new.items():
+                    content[part] = content.get(part, {}) | entries
+                replace_json(self._file, content)
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            content = json.loads(self._file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        well_formed = isinstance(content, dict) and all(isinstance(part, dict) for part in content.values())
+        return content if well_formed else {}

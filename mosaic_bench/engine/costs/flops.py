@@ -1,0 +1,67 @@
+"""FLOPs of a cell, estimated from its description: what its clients' training and its evaluations need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import fmean
+
+import torch
+from torch import Tensor, nn
+
+from mosaic_bench.engine.costs.shape import Images
+from mosaic_bench.fed.assignment import client_widths
+from mosaic_bench.models import build
+from mosaic_bench.suite import Cell
+
+FORWARD_AND_BACKWARD = 3  # passes, in FLOPs of the forward one
+
+
+@dataclass(frozen=True)
+class ModelSize:
+    """One architecture at full width: FLOPs of one image's forward pass, and number of parameters."""
+
+    flops: int
+    parameters: int
+
+
+def measure_model(arch: str, norm: str, images: Images) -> ModelSize:
+    """Count the multiply-adds (two operations each) of the convolutions and linear layers in one forward pass.
+
+    Much quicker than the ledger's exact count, which takes seconds for the first model of a process.
+    """
+    shape = {"channels": images.channels, "size": images.size, "classes": images.classes}
+    with torch.random.fork_rng(devices=()):
+        model = build(arch, **shape, width=1.0, norm=norm).eval()
+    flops = 0
+
+    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal flops
+        flops += 2 * output.numel() * layer.weight[0].numel()  # type: ignore[index]
+
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.register_forward_hook(count)
+    with torch.inference_mode():
+        model(torch.zeros(1, images.channels, images.size, images.size))
+    return ModelSize(flops, sum(p.numel() for p in model.parameters()))
+
+
+def training_flops(cell: Cell, images: Images, sizes: list[ModelSize]) -> float:
+    """Estimate the FLOPs of all local training; ``sizes`` holds one entry per architecture of the cell.
+
+    Those of a slice go with the square of its width.
+    """
+    federation, local = cell.federation, cell.local
+    widths = fmean(width**2 for width in client_widths(cell)) * cell.models.width**2
+    per_image = FORWARD_AND_BACKWARD * widths * fmean(size.flops for size in sizes)
+    cohort = max(1, round(federation.participation * federation.clients))
+    held = images.train * (1 - federation.validation) / federation.clients
+    per_client = (local.epochs or 0) * held + (local.steps or 0) * min(local.batch, held)
+    return per_image * per_client * cohort * federation.rounds
+
+
+def evaluation_flops(cell: Cell, images: Images, sizes: list[ModelSize]) -> float:
+    """Estimate the FLOPs of every evaluation of one predictor."""
+    judged = images.test + images.train * cell.federation.validation
+    evaluations = -(-cell.federation.rounds // cell.evaluate.every)
+    return cell.models.width**2 * sum(size.flops for size in sizes) * judged * evaluations

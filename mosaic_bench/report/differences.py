@@ -1,0 +1,35 @@
+"""Ablations: beside each mean, its difference from the first row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from mosaic_bench.report.entry import POINTS, Entry
+from mosaic_bench.report.layout import Label, Layout, Place
+from mosaic_bench.report.study import Study
+
+
+def with_differences(study: Study, layout: Layout, entries: Mapping[Place, Entry]) -> tuple[Layout, dict[Place, Entry]]:
+    """Add a column Δ to each column: the mean, over seeds that both have, of the difference from the first row."""
+    made: dict[Place, Entry] = {}
+    for (row, column), entry in entries.items():
+        made[row, (*column, "accuracy")] = entry
+        if row != layout.rows[0]:
+            reference = layout.places.get((layout.rows[0], column), [])
+            made[row, (*column, "Δ")] = _difference(study, layout.places[row, column], reference)
+    columns: list[Label] = [(*column, kind) for column in layout.columns for kind in ("accuracy", "Δ")]
+    places = {(row, (*column, "accuracy")): numbers for (row, column), numbers in layout.places.items()}
+    for column in layout.columns:
+        made[layout.rows[0], (*column, "Δ")] = Entry.absent("")
+    return replace(layout, columns=columns, column_axes=(*layout.column_axes, ""), places=places), made
+
+
+def _difference(study: Study, numbers: Sequence[int], reference: Sequence[int]) -> Entry:
+    values = study.cells["value"].to_numpy()
+    first = {study.results[number].coordinates.get("seed"): values[number] for number in reference}
+    found = [values[n] - first.get(study.results[n].coordinates.get("seed"), np.nan) for n in numbers]
+    measured = [difference for difference in found if not np.isnan(difference)]
+    return Entry.of(measured, "none", POINTS) if measured else Entry.absent()

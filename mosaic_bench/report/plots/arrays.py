@@ -1,0 +1,63 @@
+"""Arrays that an algorithm left in its cell's ``figures/`` folder: see docs/reports.md for the format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mosaic_bench.report.names import display
+from mosaic_bench.report.plots.plot import NotDrawn
+from mosaic_bench.report.study import Study
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """One file of a cell.
+
+    Attributes:
+        name: of the figure's files: ``samples-KEY``, or ``NAME-KEY`` as the algorithm named the file.
+        cell: what the cell is, for readers.
+        values: the arrays by name.
+    """
+
+    name: str
+    cell: str
+    values: dict[str, np.ndarray]
+
+
+def find_arrays(study: Study, kind: str, needed: tuple[str, ...]) -> Iterator[Arrays]:
+    """Yield every ``figures/NAME.npz`` of the study's cells whose array ``kind`` says so.
+
+    Raises:
+        NotDrawn: no cell has one, or a file lacks an array of ``needed`` or cannot be read.
+    """
+    found = False
+    for result in study.results:
+        if result.folder is None:
+            continue
+        for file in sorted((result.folder.path / "figures").glob("*.npz")):
+            values = _read(file)
+            if str(values.get("kind", "")) != kind:
+                continue
+            missing = [name for name in needed if name not in values]
+            if missing:
+                raise NotDrawn(f"{file}: has no array '{missing[0]}'")
+            found = True
+            telling = {axis: label for axis, label in result.coordinates.items() if len(study.axes[axis]) > 1}
+            parts = [
+                f"seed {label}" if axis == "seed" else display(label, study.titles) for axis, label in telling.items()
+            ]
+            yield Arrays(f"{file.stem}-{result.key}", ", ".join(parts), values)
+    if not found:
+        raise NotDrawn(f"no cell has left arrays of this kind ({kind}) in its figures folder")
+
+
+def _read(file: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError) as error:
+        raise NotDrawn(f"{file}: cannot be read ({error})") from error

@@ -1,0 +1,169 @@
+"""What results support: intervals, paired comparisons, corrections and ranks.
+
+Seeds are few and runs are dear, so every test here is exact or resampled, and says when it cannot support a claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import pandas as pd
+
+LEVEL = 0.05
+"""Level of significance of every test and, from 1, of every interval."""
+
+FEWEST_FOR_INTERVAL = 5
+"""Values below which a bootstrap interval is not given: resampling so few covers far less than it says."""
+
+FEWEST_FOR_CLAIM = 6
+"""Seeds from which the exact paired test can reach the level: its smallest p is 2 / 2^n."""
+
+Values = Sequence[float] | np.ndarray
+
+_MOST_EXACT = 16  # values; 65,536 sign patterns
+_RESAMPLES = 10_000
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A paired comparison of two methods.
+
+    Attributes:
+        difference: mean of the first less mean of the second.
+        low, high: interval of the difference at 1 - LEVEL; None where the test gives none.
+        p: two-sided.
+        n: pairs (seeds, or test images).
+        smallest: the smallest p that n pairs could have given.
+    """
+
+    difference: float
+    low: float | None
+    high: float | None
+    p: float
+    n: int
+    smallest: float
+
+
+def bootstrap_interval(values: Values, seed: int = 0) -> tuple[float, float] | None:
+    """Return the percentile bootstrap interval of the mean at 1 - LEVEL; None below ``FEWEST_FOR_INTERVAL`` values."""
+    if len(values) < FEWEST_FOR_INTERVAL:
+        return None
+    given = np.asarray(values, dtype=float)
+    chosen = np.random.default_rng(seed).integers(0, len(given), (_RESAMPLES, len(given)))
+    low, high = np.quantile(given[chosen].mean(axis=1), [LEVEL / 2, 1 - LEVEL / 2])
+    return float(low), float(high)
+
+
+def paired_over_seeds(first: Values, second: Values, seed: int = 0) -> Comparison:
+    """Compare runs that share seeds, by the sign-flip permutation test of the mean difference.
+
+    Exact up to 16 pairs; beyond, over 10,000 random sign patterns, the observed one included.
+    """
+    differences = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
+    n = len(differences)
+    exact = n <= _MOST_EXACT
+    if exact:
+        signs = np.array(list(product((1, -1), repeat=n)), dtype=float)
+    else:
+        signs = np.random.default_rng(seed).choice((-1.0, 1.0), size=(_RESAMPLES, n))
+        signs[0] = 1
+    means = np.abs(signs @ differences)
+    observed = np.abs(differences.sum())
+    p = float(np.mean(means >= observed * (1 - 1e-12)))  # sums in another order differ in the last bits
+    smallest = 2 / 2**n if exact else 1 / _RESAMPLES
+    return Comparison(float(differences.mean()), None, None, p, n, smallest)
+
+
+def paired_over_images(first: np.ndarray, second: np.ndarray, seed: int = 0) -> Comparison:
+    """Compare what two methods got right on the same test images, by the paired bootstrap over images.
+
+    It speaks of these trained models on other images of the same kind, not of other seeds.
+
+    Args:
+        first, second: shape (seeds, images), rows of the same seeds: bool, or the share of a group's members in [0, 1].
+        seed: of the resampling.
+    """
+    differences = np.round((first.astype(float) - second).mean(axis=0), 12)  # so that equal ones are equal
+    # The mean of resampled images depends on how often each distinct difference is drawn, and on nothing else.
+    values, counts = np.unique(differences, return_counts=True)
+    n = len(differences)
+    draws = np.random.default_rng(seed).multinomial(n, counts / n, size=_RESAMPLES) @ values / n
+    low, high = np.quantile(draws, [LEVEL / 2, 1 - LEVEL / 2])
+    tail = min(np.mean(draws <= 0), np.mean(draws >= 0))
+    p = float(min(1.0, 2 * max(tail, 1 / _RESAMPLES)))
+    return Comparison(float(differences.mean()), float(low), float(high), p, n, 2 / _RESAMPLES)
+
+
+def holm(p_values: Values) -> np.ndarray:
+    """Return p-values corrected for their number by Holm's step-down method (1979), in the order given."""
+    p = np.asarray(p_values, dtype=float)
+    order = np.argsort(p, kind="stable")
+    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(stepped, 1)
+    return corrected
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Methods ranked over settings (Demsar, JMLR 2006).
+
+    Attributes:
+        ranks: average rank by method, 1 is best, ties share the mean of their ranks; best first.
+        settings: how many settings were ranked.
+        p: Friedman's test of equal ranks; None with fewer than three methods or two settings.
+        pairwise: Nemenyi's p-values, method by method; None where ``p`` is.
+        critical_difference: ranks further apart than this differ at LEVEL by Nemenyi's test; None where ``p`` is.
+        caveat: what the number of methods or settings does not support, in one sentence; empty when nothing.
+    """
+
+    ranks: pd.Series
+    settings: int
+    p: float | None
+    pairwise: pd.DataFrame | None
+    critical_difference: float | None
+    caveat: str
+
+
+def rank_methods(scores: pd.DataFrame) -> Ranking:
+    """Rank methods (columns) in every setting (rows); higher scores are better, settings with a gap are left out."""
+    from scipy.stats import friedmanchisquare
+
+    complete = scores.dropna()
+    ranks = complete.rank(axis=1, ascending=False).mean().sort_values(kind="stable")
+    n, k = complete.shape
+    caveat = _ranking_caveat(n, k)
+    if n < 2 or k < 3:
+        return Ranking(ranks, n, None, None, None, caveat)
+    if (complete.nunique(axis=1) == 1).all():
+        return Ranking(ranks, n, 1.0, None, None, "every method is equal in every setting")
+    from scikit_posthocs import posthoc_nemenyi_friedman
+
+    p = float(friedmanchisquare(*(complete[name] for name in complete)).pvalue)
+    pairwise = posthoc_nemenyi_friedman(-complete.to_numpy())
+    pairwise.index = pairwise.columns = complete.columns
+    return Ranking(ranks, n, p, pairwise, critical_difference(n, k), caveat)
+
+
+def critical_difference(settings: int, methods: int) -> float:
+    """Return Nemenyi's critical difference q_a * sqrt(k (k + 1) / 6 N) for k methods over N settings at LEVEL."""
+    from scipy.stats import studentized_range
+
+    q = studentized_range.ppf(1 - LEVEL, methods, np.inf) / np.sqrt(2)
+    return float(q * np.sqrt(methods * (methods + 1) / (6 * settings)))
+
+
+def _ranking_caveat(settings: int, methods: int) -> str:
+    if methods < 3:
+        return f"{methods} methods: Friedman's test needs three"
+    if settings < 2:
+        return f"{settings} complete settings: Friedman's test needs two"
+    if settings < 10 or methods < 5:
+        return (
+            f"{settings} settings of {methods} methods: Friedman's chi-square is an approximation for ten settings of "
+            "five methods or more"
+        )
+    return ""

@@ -1,0 +1,72 @@
+"""What a store holds, read once: everything that tables, figures and the page are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mosaic_bench.report.frame import headlines, make_frame
+from mosaic_bench.report.results import CellResult, read_report, read_results
+from mosaic_bench.store import Store
+from mosaic_bench.suite import ReportSpec
+
+
+@dataclass(frozen=True)
+class Study:
+    """The results of one suite.
+
+    Attributes:
+        results: its cells, in the order of the grid.
+        report: what the suite makes of them.
+        suite, title: its name, and one line for readers.
+        titles: what its algorithms call themselves, by name.
+        reveals: what its algorithms use beyond model weights, by name; algorithms that are not in it are not known.
+        path: the results folder, for commands; None outside one.
+    """
+
+    results: Sequence[CellResult]
+    report: ReportSpec = field(default_factory=ReportSpec)
+    suite: str = ""
+    title: str = ""
+    titles: Mapping[str, str] = field(default_factory=dict)
+    reveals: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    path: Path | None = None
+
+    @cached_property
+    def axes(self) -> dict[str, list[str]]:
+        """Grid axis -> its labels, in the order of the grid."""
+        names = dict.fromkeys(axis for result in self.results for axis in result.coordinates)
+        return {axis: list(dict.fromkeys(result.coordinates[axis] for result in self.results)) for axis in names}
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """One row per cell and evaluated step."""
+        return make_frame(self.results)
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """One row per cell, its headline in ``value``."""
+        return headlines(self.frame, self.report.headline)
+
+
+def read_study(store: Store) -> Study:
+    """Read a results folder.
+
+    Raises:
+        StoreError: nothing was run here, or another version wrote it.
+    """
+    suite: dict[str, Any] = store.suite()
+    return Study(
+        read_results(store),
+        read_report(store),
+        suite["suite"],
+        suite["title"],
+        suite["titles"],
+        suite.get("reveals", {}),
+        store.path,
+    )

@@ -44,6 +44,7 @@ class StatisticsFedAvg(FedAvg):
     def setup(self) -> None:
         """Make the head beside FedAvg's models."""
         super().setup()
+        self.collected = False
         self.head = DiscriminantHead(feature_width(self.fed, self.params), self.fed.task.classes)
         self.head.to(next(self._first.parameters()).device)
 
@@ -58,9 +59,12 @@ class StatisticsFedAvg(FedAvg):
             super().step(t)
         else:
             collect_(self.fed, self._classifier, self.fed.cohort(0), self.params)
+            self.collected = True
 
     def predictors(self) -> Predictors:
-        """Evaluate the discriminant (constant before the last step), and FedAvg's own head."""
+        """Evaluate FedAvg's models, and once it is there the discriminant with FedAvg's own head beside it."""
+        if not self.collected:
+            return super().predictors()
         return {"server": self._classifier, "own head": self.servers}
 
     @property

@@ -55,7 +55,7 @@ class Warm(Algorithm):
     class Params(Hyperparameters):
         """Hyper-parameters."""
 
-        warmup: int = parameter(2, unit="rounds", source="none", ge=0)
+        warmup: int = parameter(1, unit="rounds", source="none", ge=0)
         calm: float = parameter(0.01, unit="1", source="none", gt=0)
         end: float = parameter(0.001, unit="1", source="none", gt=0)
 

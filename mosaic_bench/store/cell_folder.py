@@ -220,7 +220,9 @@ def _whole_lines(file: Path) -> list[dict[str, Any]]:
     except FileNotFoundError:
         return []
     try:
-        return list(json.loads(f"[{','.join(lines)}]"))  # at once: a report reads ten thousand of these files
+        records = list(json.loads(f"[{','.join(lines)}]"))  # at once: a report reads ten thousand of these files
+        if all(map(_is_record, records)):
+            return records
     except ValueError:
         pass
     records = []
@@ -229,7 +231,11 @@ def _whole_lines(file: Path) -> list[dict[str, Any]]:
             record = json.loads(line)
         except ValueError:
             break
-        if not isinstance(record, dict) or not isinstance(record.get("step"), int):
+        if not _is_record(record):
             break
         records.append(record)
     return records
+
+
+def _is_record(record: Any) -> bool:
+    return isinstance(record, dict) and isinstance(record.get("step"), int)

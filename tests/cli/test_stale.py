@@ -91,7 +91,7 @@ def test_every_verb_says_so(aged: Aged, call: Call) -> None:
     assert [line.split()[2] for line in status.splitlines() if " wander " in line] == ["stale"]
     assert ": stale" in call("show", aged.cell("wander").key, "--results", aged.results).out.splitlines()[0]
     assert (
-        "wander: stale: its algorithm or the harness has changed since"
+        "[a] stale: its algorithm or the harness has changed since"
         in call("tables", aged.suite, "--results", aged.results).out
     )
 

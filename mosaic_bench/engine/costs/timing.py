@@ -35,7 +35,7 @@ from mosaic_bench.engine.state import StateKeeper
 from mosaic_bench.errors import Unsupported
 from mosaic_bench.fed.seeds import seeded
 
-_LINE, _PER_METRIC, _FILES = 270, 42, 3000  # bytes: a line of steps.jsonl, each of its metrics, and the other files
+_LINE, _PER_METRIC, _FILES = 270, 42, 2700  # bytes: a line of steps.jsonl, each of its metrics, and the other files
 _SHORT = 8  # steps; a stage is taken to be even when it has no more
 _TIMED = 2  # steps of a stage
 _STEADY = 0.01  # of a step's FLOPs, by which its growth may differ from step to step

@@ -81,9 +81,12 @@ def run(
     if rerun is not None:
         with reporting_a_full_disk(store.path):
             forget(wanted, rerun)
-    waiting = [folder for folder in wanted if not folder.status().state.finished]
+    done = {folder for folder in wanted if folder.status().state.finished}
+    for folder in done:
+        folder.sweep()
+    waiting = [folder for folder in wanted if folder not in done]
     waiting.sort(key=lambda folder: -seconds[folder.key])  # a long cell that starts last keeps one worker busy alone
-    console.print(f"{loaded.title}: {len(wanted)} cells, {len(wanted) - len(waiting)} done already")
+    console.print(f"{loaded.title}: {len(wanted)} cells, {len(done)} done already")
     titles = {folder.key: _title(wanted[folder], loaded) for folder in waiting}
     with RunProgress(console, titles, loaded.report.headline.metric) as progress:
         dispatcher = make_dispatcher(datasets.directories, spec, progress, plugin or ())

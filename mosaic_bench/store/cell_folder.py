@@ -184,6 +184,14 @@ class CellFolder:
         self.checkpoint.unlink(missing_ok=True)
         self.previous_checkpoint.unlink(missing_ok=True)
 
+    def sweep(self) -> None:
+        """Remove what a process that died right after it finished the cell has left: its claim, and checkpoints."""
+        pulse = Claim.pulse(self.path)
+        claim = Claim.take(self.path) if pulse is not None and pulse.dead else None
+        if claim is not None:
+            CellFolder(self.path, claim).drop_checkpoints()
+            claim.release()
+
     def forget(self) -> None:
         """Make the cell planned again: its next run starts from the first step. Safe to be cut at any point."""
         self.drop_checkpoints()

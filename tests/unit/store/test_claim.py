@@ -104,6 +104,26 @@ def test_what_a_dead_owner_was_writing_is_swept_away(cell: Path) -> None:
     assert listing(cell) == ["cell.json"]
 
 
+def test_what_is_left_of_an_owner_that_died_after_the_last_step_is_swept_away_and_nothing_of_a_living_one(
+    cell: Path,
+) -> None:
+    def die_before_letting_go() -> None:
+        taken(cell).replace(cell / "checkpoint", lambda file: (file.write_bytes(b"whole"), None)[1])
+        os._exit(9)
+
+    owner = FORK.Process(target=die_before_letting_go)
+    owner.start()
+    owner.join()
+    assert "checkpoint" in listing(cell)
+    CellFolder(cell).sweep()
+    assert listing(cell) == ["cell.json"]
+    held = taken(cell)
+    before = listing(cell)
+    CellFolder(cell).sweep()
+    assert listing(cell) == before
+    held.verify()
+
+
 def test_a_dead_owner_that_nobody_waited_for_is_dead(cell: Path) -> None:
     child = os.fork()
     if child == 0:

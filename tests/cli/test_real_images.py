@@ -31,18 +31,29 @@ def test_fedavg_learns_fashion_mnist_from_skewed_clients(real_data: Real, tmp_pa
     assert fmean(curve[-1] for curve in curves) > fmean(curve[0] for curve in curves) + 0.05, curves
 
 
-@pytest.mark.parametrize("extract", ["static", "rolling", "random"])
-def test_averaged_slices_beat_the_clients_own_models(real_data: Real, tmp_path: Path, extract: str) -> None:
-    """Fashion-MNIST at α = 0.3: slices reached 0.58 to 0.61, the clients' own models 0.52 on average."""
-    real_data("fmnist")
-    store = _run("model_hetero.yaml", tmp_path, f"dataset=fmnist,models=*{extract}*")
+@pytest.mark.parametrize(
+    ("dataset", "extract", "margin"),
+    [
+        ("fmnist", "static", 0.02),
+        ("fmnist", "rolling", 0.02),
+        ("fmnist", "random", 0.02),
+        ("cifar10-small", "static", 0.03),
+    ],
+)
+def test_averaged_slices_beat_the_clients_own_models(
+    real_data: Real, tmp_path: Path, dataset: str, extract: str, margin: float
+) -> None:
+    """At α = 0.3 slices reached 0.58 to 0.61 on Fashion-MNIST and 0.33 on CIFAR-10-small, the clients' own models 0.52
+    and 0.27 on average."""
+    real_data(dataset)
+    store = _run("model_hetero.yaml", tmp_path, f"dataset={dataset},models=*{extract}*")
     last = {
         cell.description()["cell"]["algorithm"]["name"]: fmean(
             step["metrics"]["acc/server@test"] for step in cell.steps()[-3:]
         )
         for cell in store.cells()
     }
-    assert last["fedavg"] > last["local"] + 0.02, last
+    assert last["fedavg"] > last["local"] + margin, last
 
 
 def test_a_mixed_federation_on_colour_images_beats_the_clients_own_models(real_data: Real, tmp_path: Path) -> None:

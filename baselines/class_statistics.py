@@ -138,6 +138,12 @@ def feature_width(fed: Federation, settings: StatisticsSettings) -> int:
         return space(blank.to(space.classifier.head.weight.device)).shape[1]
 
 
+def discriminant_head(fed: Federation, settings: StatisticsSettings, beside: nn.Module) -> DiscriminantHead:
+    """Return an empty head for the space that the settings name, on the device of the model ``beside``."""
+    head = DiscriminantHead(feature_width(fed, settings), fed.task.classes)
+    return head.to(next(beside.parameters()).device)
+
+
 @torch.no_grad()
 def collect_(
     fed: Federation, classifier: StatisticsClassifier, cohort: Iterable[int], settings: StatisticsSettings

@@ -7,12 +7,11 @@ from typing import Any, ClassVar
 
 from baselines.class_statistics import (
     KIND,
-    DiscriminantHead,
     StatisticsClassifier,
     StatisticsSettings,
     collect_,
+    discriminant_head,
     feature_space,
-    feature_width,
 )
 from baselines.fedavg import FedAvg
 from mosaic_bench.api import Predictors, Stage, parameter, register
@@ -45,8 +44,7 @@ class StatisticsFedAvg(FedAvg):
         """Make the head beside FedAvg's models."""
         super().setup()
         self.collected = False
-        self.head = DiscriminantHead(feature_width(self.fed, self.params), self.fed.task.classes)
-        self.head.to(next(self._first.parameters()).device)
+        self.head = discriminant_head(self.fed, self.params, self._first)
 
     @property
     def steps(self) -> int:

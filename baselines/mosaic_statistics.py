@@ -10,12 +10,11 @@ from torch import Tensor, nn
 
 from baselines.class_statistics import (
     KIND,
-    DiscriminantHead,
     StatisticsClassifier,
     StatisticsSettings,
     collect_,
+    discriminant_head,
     feature_space,
-    feature_width,
 )
 from baselines.mosaic import Mosaic
 from baselines.pool_distillation import labelled, pool_batches, student_loss
@@ -61,8 +60,7 @@ class StatisticsMosaic(Mosaic):
         """Make the teacher beside everything else."""
         super().setup()
         self.features = self.fed.model(self.fed.architectures[0]).eval()  # what the statistics are about
-        self.head = DiscriminantHead(feature_width(self.fed, self.params), self.fed.task.classes)
-        self.head.to(next(self.features.parameters()).device)
+        self.head = discriminant_head(self.fed, self.params, self.features)
 
     @property
     def teacher(self) -> nn.Module:

@@ -1,7 +1,8 @@
 """Suite files: YAML -> validated suite -> cells. Nothing here imports torch."""
 
 from mosaic_bench.suite.errors import SuiteError
-from mosaic_bench.suite.schema import Cell, HeadlineSpec, PlotSpec, ReportSpec, RunSpec, TableSpec
+from mosaic_bench.suite.report_schema import HeadlineSpec, PlotSpec, ReportSpec, TableSpec
+from mosaic_bench.suite.schema import Cell, RunSpec
 from mosaic_bench.suite.suite import PlannedCell, Suite, load_suite
 
 __all__ = [

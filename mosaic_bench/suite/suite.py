@@ -18,7 +18,8 @@ from mosaic_bench.suite.errors import Path, SuiteError, explain
 from mosaic_bench.suite.grid import Choice, axis_paths, check_axes, combinations, matches
 from mosaic_bench.suite.labels import label
 from mosaic_bench.suite.only import select
-from mosaic_bench.suite.schema import Cell, ReportSpec, RunSpec, SuiteFile, TableSpec
+from mosaic_bench.suite.report_schema import ReportSpec, TableSpec
+from mosaic_bench.suite.schema import Cell, RunSpec, SuiteFile
 from mosaic_bench.suite.source import Source, nearest, read_source
 
 _CELL_SECTIONS = tuple(Cell.model_fields)

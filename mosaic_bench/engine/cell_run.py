@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,18 +16,16 @@ import torch
 from torch import Tensor
 
 from mosaic_bench.api import Algorithm, Predictor
-from mosaic_bench.data import Partition, audit, client_test_split, open_dataset
-from mosaic_bench.data.device import Augmentation, DeviceImages
+from mosaic_bench.data.device import DeviceImages
+from mosaic_bench.engine.bench import Bench
 from mosaic_bench.engine.checkpoint import load_checkpoint, pack_checkpoint
 from mosaic_bench.engine.evaluate import Score, evaluate, local_accuracy
+from mosaic_bench.engine.memory import peak_bytes
 from mosaic_bench.engine.provenance import numeric_environment, provenance, sources_of
-from mosaic_bench.engine.resolve import open_cell_data, parse_components
+from mosaic_bench.engine.resolve import parse_components
 from mosaic_bench.engine.sharing import Sharing
 from mosaic_bench.engine.state import StateKeeper
-from mosaic_bench.fed.federation import Federation
-from mosaic_bench.fed.seeds import numpy_rng, seeded
-from mosaic_bench.fed.split import split
-from mosaic_bench.fed.task import Task
+from mosaic_bench.fed.seeds import seeded
 from mosaic_bench.store import CellFolder, State, Status
 from mosaic_bench.suite import Cell
 
@@ -70,52 +67,12 @@ def run_cell(folder: CellFolder, how: CellRun) -> State:
     cell = Cell.model_validate(description["cell"])
     algorithm_class, params, partition = parse_components(cell)
     folder.write_environment(provenance(how.device, algorithm_class, sys.argv))
-    bench = Bench(cell, partition, how, algorithm_class.reveals)
+    bench = Bench(cell, partition, how.directories, how.device, algorithm_class.reveals)
     folder.describe(description | {"partition": bench.audit()})
     algorithm = algorithm_class(bench.federation, params)
     with seeded(cell.seed, "setup"):
         algorithm.setup()
     return _Loop(folder, how, bench, algorithm).run()
-
-
-class Bench:
-    """The federation of one cell, and the images it is judged on."""
-
-    def __init__(self, cell: Cell, partition: Partition, how: CellRun, reveals: frozenset[str]) -> None:
-        self.cell = cell
-        self._dataset = open_cell_data(cell, how.directories)
-        self._parts = split(cell, partition, self._dataset)
-        train, test = (
-            DeviceImages(part, self._dataset, how.device) for part in (self._dataset.train, self._dataset.test)
-        )
-        augmentation = Augmentation.standard(self._dataset) if cell.local.augment == "standard" else None
-        self.federation = Federation(
-            cell, Task.of(self._dataset), train, self._parts, augmentation, reveals, self._public(how)
-        )
-        self.judged = {"test": (test, torch.arange(len(test.labels), device=how.device))}
-        if len(self._parts.validation):
-            self.judged["val"] = (train, torch.from_numpy(self._parts.validation).to(how.device))
-        self.local_tests = self._local_tests()
-
-    def audit(self) -> dict[str, Any]:
-        """What each client got."""
-        return audit(self._dataset.train.labels, self._parts.clients, self._dataset.num_classes)
-
-    def _local_tests(self) -> list[Tensor]:
-        """Positions of each client's own test images; clients that get none are left out."""
-        mix = self.cell.evaluate.local
-        if mix == "none":
-            return []
-        counts = np.array(self.audit()["table"])
-        parts = client_test_split(self._dataset.test.labels, counts, mix, numpy_rng(self.cell.seed, "local test"))
-        return [torch.from_numpy(part) for part in parts if len(part)]
-
-    def _public(self, how: CellRun) -> DeviceImages | None:
-        public = self.cell.federation.public
-        if public is None or public.source == "train":
-            return None
-        other = open_dataset(public.source, how.directories)
-        return DeviceImages(other.train, self._dataset, how.device)
 
 
 class _Stopped(Exception):  # noqa: N818 - named after what it reports
@@ -311,11 +268,3 @@ def _local_means(scores: Mapping[str, Score], name: str, parts: Sequence[Tensor]
     accuracies = {member: local_accuracy(score.correct, parts) for member, score in scores.items()}
     metrics = {f"acc/{member}@local": accuracy for member, accuracy in accuracies.items()}
     return metrics | {f"acc/{name}@local": fmean(accuracies.values())}
-
-
-def peak_bytes(device: torch.device) -> int:
-    """Largest memory so far: of the device on a GPU, of the process elsewhere."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

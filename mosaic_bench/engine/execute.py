@@ -11,7 +11,8 @@ from pathlib import Path
 
 import torch
 
-from mosaic_bench.engine.cell_run import CellRun, Diverged, peak_bytes, run_cell
+from mosaic_bench.engine.cell_run import CellRun, Diverged, run_cell
+from mosaic_bench.engine.memory import peak_bytes
 from mosaic_bench.errors import Unsupported, UserError
 from mosaic_bench.store import CellFolder, Claim, ClaimLost, DiskFull, State, reporting_a_full_disk
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from math import prod
+from typing import Any
+
 import torch
 
 from mosaic_bench.models import Classifier
@@ -17,6 +20,24 @@ def training_flops_per_image(model: Classifier, channels: int, size: int) -> int
 
     batch = 2  # BatchNorm refuses to train on one image
     model = model.to("meta").train()
-    with FlopCounterMode(display=False) as counter:
+    formulas = {torch.ops.aten.convolution_backward: _convolution_backward}
+    with FlopCounterMode(display=False, custom_mapping=formulas) as counter:
         model(torch.empty(batch, channels, size, size, device="meta")).sum().backward()
     return counter.get_total_flops() // batch
+
+
+def _convolution_backward(
+    grad: torch.Size, x: torch.Size, weight: torch.Size, *others: Any, out_shape: Any = None, **_: Any
+) -> int:
+    """Every gradient costs what the forward pass does; torch's own formula counts grouped ones ``groups`` times over.
+
+    Args:
+        grad: shape of the output's gradient, (b, O, h, w).
+        x: shape of the input, (b, I, H, W).
+        weight: shape of the weight.
+        others: bias sizes, stride, padding, dilation, whether transposed, output padding, groups, wanted gradients.
+        out_shape: not needed.
+    """
+    transposed, wanted = others[4], others[7]
+    positions = (x if transposed else grad)[2:]
+    return 2 * grad[0] * prod(positions) * prod(weight) * sum(wanted[:2])

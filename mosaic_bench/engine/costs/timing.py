@@ -27,7 +27,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from mosaic_bench.api import Algorithm
-from mosaic_bench.engine.cell_run import Bench, CellRun
+from mosaic_bench.engine.bench import Bench
 from mosaic_bench.engine.costs.cost import Basis, Cost
 from mosaic_bench.engine.evaluate import evaluate
 from mosaic_bench.engine.resolve import Job
@@ -73,7 +73,7 @@ def time_cell(job: Job, directories: Sequence[Path], device: torch.device, limit
     """
     now = _clock(device)
     began = now()
-    bench = Bench(job.cell, job.partition, CellRun(directories, device), job.algorithm.reveals)
+    bench = Bench(job.cell, job.partition, directories, device, job.algorithm.reveals)
     try:
         with _at_most(limit):
             return _Stopwatch(job, bench, now).cost()

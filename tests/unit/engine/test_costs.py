@@ -89,7 +89,9 @@ def test_seed_skew_and_learning_rate_cost_nothing_and_everything_else_does(tmp_p
     assert len(shapes) == 8
 
 
-@pytest.mark.parametrize(("arch", "above"), [("cnn", 0.1), ("resnet8", 0.1), ("convnet4", 0.1), ("mlp", 0.5)])
+@pytest.mark.parametrize(
+    ("arch", "above"), [("cnn", 0.1), ("resnet8", 0.1), ("convnet4", 0.1), ("mobilenet", 0.1), ("mlp", 0.5)]
+)
 def test_the_quick_count_of_a_model_is_near_the_ledgers(arch: str, above: float) -> None:
     """A backward pass needs twice the forward one, but for the first layer, which has no gradient to hand on."""
     images = Images(3, 32, 10, 100, 100)
@@ -165,10 +167,10 @@ def test_growing_server_steps_are_extrapolated_along_their_line(tmp_path: Path, 
     worked = times[-1]["client_seconds"] + times[-1]["server_seconds"]
     expected = time_cell(job, [], CPU, 60).seconds
     print(f"expected {expected:.3f} s, took {worked:.3f} s")
-    from mosaic_bench.engine.cell_run import Bench
+    from mosaic_bench.engine.bench import Bench
     from mosaic_bench.engine.costs.timing import _Stopwatch
 
-    watch = _Stopwatch(job, Bench(job.cell, job.partition, CellRun([], CPU), frozenset()), time.process_time)
+    watch = _Stopwatch(job, Bench(job.cell, job.partition, [], CPU, frozenset()), time.process_time)
     assert watch._changes(0, 42) == [3]
     ticks = iter(range(10**6))
     watch._now = lambda: next(ticks)  # every step takes one second, whatever the machine does

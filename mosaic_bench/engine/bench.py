@@ -13,6 +13,7 @@ from torch import Tensor
 from mosaic_bench.data import Partition, audit, client_test_split, open_dataset
 from mosaic_bench.data.device import Augmentation, DeviceImages
 from mosaic_bench.engine.resolve import open_cell_data
+from mosaic_bench.engine.state import digest
 from mosaic_bench.fed.federation import Federation
 from mosaic_bench.fed.seeds import numpy_rng
 from mosaic_bench.fed.split import split
@@ -56,6 +57,11 @@ class Bench:
     def audit(self) -> dict[str, Any]:
         """What each client got."""
         return audit(self._dataset.train.labels, self._parts.clients, self._dataset.num_classes)
+
+    def partition_digest(self) -> str:
+        """Hash which images each client, the validation split and the server hold, in order."""
+        parts = [*self._parts.clients, self._parts.validation, self._parts.public]
+        return digest([torch.from_numpy(part) for part in parts])
 
     def _local_tests(self) -> list[Tensor]:
         """Positions of each client's own test images; clients that get none are left out."""

@@ -26,7 +26,9 @@ from mosaic_bench.engine.privacy import SAMPLES, privacy
 from mosaic_bench.engine.provenance import numeric_environment, provenance, sources_of
 from mosaic_bench.engine.resolve import parse_components
 from mosaic_bench.engine.sharing import Sharing
+from mosaic_bench.engine.stages import stages_of
 from mosaic_bench.engine.state import StateKeeper
+from mosaic_bench.engine.trace import Trace
 from mosaic_bench.fed.seeds import seeded
 from mosaic_bench.store import CellFolder, State, Status
 from mosaic_bench.suite import Cell
@@ -91,6 +93,7 @@ class _Loop:
         self._numeric, self._sources = numeric_environment(how.device), sources_of(type(algorithm))
         self._status = Status(State.RUNNING, 0, self._steps)
         self._sharing = Sharing(folder, bench.cell, algorithm, self._keeper, self._numeric, how.device, how.prefixes)
+        self._trace = Trace(folder, bench, self._keeper, stages_of(bench.cell, type(algorithm), algorithm.params))
 
     def run(self) -> State:
         """Run to the end, or to where it is told to stop, from the checkpoint, what others have done, or the start."""
@@ -115,6 +118,7 @@ class _Loop:
         for t in range(self._done, end):
             loss = self._step(t)
             self._done = t + 1
+            self._trace.add(self._done, loss)
             last = self._done == self._steps
             due = last or self._done % self._bench.cell.evaluate.every == 0
             metrics = self._evaluate(self._done, loss, last) if due else {}
@@ -144,6 +148,7 @@ class _Loop:
         self._done = step
         # The last step is evaluated here whatever the cadence, and for which images it got right.
         self._folder.replace_steps([record for record in prefix.records if record["step"] < self._steps])
+        self._trace.take(prefix.trace)
         if step == self._steps:
             self._evaluate(step, prefix.loss, last=True)
         self._how.progress(step, self._steps, {})

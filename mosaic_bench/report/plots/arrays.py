@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mosaic_bench.report.arrays import UnreadableArrays, read_arrays
 from mosaic_bench.report.names import display
 from mosaic_bench.report.plots.plot import NotDrawn
 from mosaic_bench.report.study import Study
@@ -39,8 +40,8 @@ def find_arrays(study: Study, kind: str, needed: tuple[str, ...]) -> Iterator[Ar
         if result.folder is None:
             continue
         for file in sorted((result.folder.path / "figures").glob("*.npz")):
-            values = _read(file)
-            if str(values.get("kind", "")) != kind:
+            values = _read(file, kind)
+            if values is None:
                 continue
             missing = [name for name in needed if name not in values]
             if missing:
@@ -55,9 +56,8 @@ def find_arrays(study: Study, kind: str, needed: tuple[str, ...]) -> Iterator[Ar
         raise NotDrawn(f"no cell has left arrays of this kind ({kind}) in its figures folder")
 
 
-def _read(file: Path) -> dict[str, np.ndarray]:
+def _read(file: Path, kind: str) -> dict[str, np.ndarray] | None:
     try:
-        with np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise NotDrawn(f"{file}: cannot be read ({error})") from error
+        return read_arrays(file, kind)
+    except UnreadableArrays as error:
+        raise NotDrawn(str(error)) from error

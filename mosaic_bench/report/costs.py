@@ -38,7 +38,7 @@ def cost_entries(study: Study, layout: Layout, spec: TableSpec) -> tuple[Layout,
         known = values[done & ~np.isnan(values)]
         factor, prefix = with_prefix(float(known.max()) if len(known) and unit != "s" else 0.0)
         quantities[f"{name} ({prefix}{unit})"] = mean_of(study, values, spec.spread, Unit(factor, None))
-    if any(column.startswith(_STAGE) for column in study.cells):
+    if any(str(column).startswith(_STAGE) for column in study.cells):
         quantities["longest stages"] = lambda numbers: _stages(study, numbers)
     if study.reveals and "algorithm" in layout.row_axes:
         quantities["reveals"] = lambda numbers: _reveals(study, numbers)
@@ -49,7 +49,7 @@ def _stages(study: Study, numbers: Sequence[int]) -> Entry:
     """Shares of the time of clients and server, means over seeds, of the stages that take a tenth of it or more."""
     cells = study.cells.iloc[finished(study, numbers)]
     whole = cells["client_seconds"] + cells["server_seconds"]
-    seconds = cells[[column for column in cells if column.startswith(_STAGE)]]
+    seconds = cells[[column for column in cells if str(column).startswith(_STAGE)]]
     shares = seconds.div(whole, axis=0).mean().sort_values(ascending=False, kind="stable")
     named = [
         f"{str(column).removeprefix(_STAGE).replace('_', ' ')} {share:.0%}".replace("%", " %")

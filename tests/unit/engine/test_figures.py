@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from grids import Grid
+from studies import write_study
 from support import describe, jobs_of, run_until
 
 from baselines.client_generators import TERMS
 from baselines.mosaic import Mosaic
+from mosaic_bench.report.plots import Plot, draw_plots
+from mosaic_bench.report.study import read_study
 from mosaic_bench.store import CellFolder, State
+from mosaic_bench.suite import PlotSpec
 
 SMALL = {**Mosaic.conformance_params, "generator_steps": 21, "inversion_below": 89}  # its clients have 89 and 88 images
 VARIANTS = [{"name": "mosaic", "params": SMALL | {"fusion": fusion}} for fusion in ("meta", "uniform")]
@@ -75,6 +80,22 @@ def test_predictions_are_the_models_probabilities_on_fixed_test_images(alone: Gr
         assert found.astype(float).sum(1) == pytest.approx(np.ones(60), abs=2e-3)
         assert np.array_equal(found.argmax(1) == first["labels"], correct[row].astype(bool))
     assert not np.array_equal(first["probability/teacher"], second["probability/teacher"])
+
+
+def drawn(cell: CellFolder, kind: str, path: Path) -> Plot:
+    """The figure of one kind that a cell's arrays make, with its data."""
+    store = write_study(path / kind, {"algorithm": ["mosaic"], "seed": ["0"]}, lambda coordinates: 0.5)
+    shutil.copytree(cell.path / "figures", store.cell(f"{0:012x}").path / "figures")
+    [plot] = draw_plots(read_study(store), PlotSpec.model_validate({"kind": kind}))
+    return plot
+
+
+def test_the_arrays_are_what_plots_draw(alone: Grid, tmp_path: Path) -> None:
+    samples = drawn(alone.cells[0], "samples", tmp_path)
+    assert samples.data.groupby(["client", "images of the client"]).size().to_dict() == {(0, 89): 16, (2, 88): 16}
+    curves = drawn(alone.cells[0], "generator_curves", tmp_path)
+    assert curves.data.groupby("quantity", sort=False).size().to_dict() == dict.fromkeys(TERMS, 2 * 3)
+    assert samples.title == "Samples of the clients' generators: Mosaic†"
 
 
 def test_shared_stages_leave_the_same_bytes(alone: Grid, tmp_path: Path) -> None:

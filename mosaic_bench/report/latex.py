@@ -37,7 +37,7 @@ _ESCAPED = {
 
 
 def render_latex(table: Table, suite: str) -> str:
-    """Return a ``table`` environment; the paper needs booktabs, graphicx, and for shades ``\\usepackage[table]{xcolor}``.
+    """Return a ``table`` environment, for booktabs, graphicx and, with shades, ``\\usepackage[table]{xcolor}``.
 
     Best means are bold, second ones underlined; the label is ``tab:SUITE-NAME``; notes stand below. Tables too
     wide for a column span a two-column page (``table*``), get smaller letters where that is not enough, and are scaled

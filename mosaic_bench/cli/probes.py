@@ -12,10 +12,10 @@ from mosaic_bench.errors import UserError
 from mosaic_bench.store import Store
 
 _PROBES = (
-    ({"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}, 1),
-    ({"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}, 2),
+    {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"},
+    {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
 )
-"""Environment variables, which torch and oneDNN read when they start, and threads."""
+"""Environment variables, which torch and oneDNN read when they start."""
 
 
 def run_probes(suite: Path, name: str, options: Sequence[str], scratch: Path) -> Iterator[Store]:
@@ -29,10 +29,9 @@ def run_probes(suite: Path, name: str, options: Sequence[str], scratch: Path) ->
     Raises:
         UserError: a probe failed.
     """
-    for number, (variables, threads) in enumerate(_PROBES):
+    for number, variables in enumerate(_PROBES):
         results = scratch / f"probe{number}"
         command = [sys.executable, "-m", "mosaic_bench", "run", str(suite), "--results", str(results), *options]
-        command += ["--set", f"run.threads={threads}", "--devices", "cpu"]
         ended = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True)
         if ended.returncode:
             raise UserError(f"{suite}: fails with {variables}:\n{ended.stderr or ended.stdout}")

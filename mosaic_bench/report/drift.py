@@ -95,9 +95,9 @@ def _exact(reference: CellReference, cell: Measured) -> Iterator[str]:
     if cell.partition != reference.partition:
         yield "partition: clients hold other images"
     for kind in sorted(cell.bytes.keys() | reference.bytes.keys()):
-        old, new = reference.bytes.get(kind, 0), cell.bytes.get(kind, 0)
-        if old != new:
-            yield f"bytes {kind}: {old:,}, now {new:,}"
+        before, now = reference.bytes.get(kind, 0), cell.bytes.get(kind, 0)
+        if before != now:
+            yield f"bytes {kind}: {before:,}, now {now:,}"
     traced, expected = ([record["step"] for record in steps] for steps in (cell.steps, reference.steps))
     if traced != expected:
         yield f"trace: of steps {expected}, now {traced}"
@@ -117,7 +117,5 @@ def _numeric(reference: Steps, steps: Steps) -> Iterator[tuple[float, str]]:
                 continue
             tolerance = old["tolerance"].get(group_of(name), SMALLEST)
             drift = relative(before[name], now[name])
-            yield (
-                drift / tolerance,
-                f"{what}: {before[name]:g}, now {now[name]:g} ({drift:.1e}, allowed {tolerance:.1e})",
-            )
+            numbers = f"{before[name]:g}, now {now[name]:g}; apart by {drift:.1e}, allowed {tolerance:.1e}"
+            yield drift / tolerance, f"{what}: {numbers}"

@@ -136,7 +136,7 @@ def make_reference(study: Study, probes: Sequence[Study], made: Mapping[str, Any
     cells = {}
     for name, cell in by_seed[0].items():
         steps = [_tolerant(cell.steps[i], [other[name].steps[i] for other in others]) for i in range(len(cell.steps))]
-        accuracies = [round(cells_of_seed[name].accuracy, 6) for cells_of_seed in by_seed]
+        accuracies = [cells_of_seed[name].accuracy for cells_of_seed in by_seed]
         cells[name] = CellReference(cell.key, accuracies, cell.bytes, cell.partition, steps)
     return Reference(study.suite, seeds[0], seeds, dict(made), cells)
 

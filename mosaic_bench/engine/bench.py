@@ -22,7 +22,14 @@ from mosaic_bench.suite import Cell
 
 
 class Bench:
-    """The federation of one cell, and the images it is judged on."""
+    """The federation of one cell, and the images it is judged on.
+
+    Attributes:
+        judged: images and positions among them, by split: "test", and "val" where images are held back.
+        train: all training images.
+        clients: positions of each client's images among them.
+        local_tests: positions of each client's own test images.
+    """
 
     def __init__(
         self,
@@ -43,6 +50,8 @@ class Bench:
         self.judged = {"test": (test, torch.arange(len(test.labels), device=device))}
         if len(self._parts.validation):
             self.judged["val"] = (train, torch.from_numpy(self._parts.validation).to(device))
+        self.train = train
+        self.clients = [torch.from_numpy(part).to(device) for part in self._parts.clients]
         self.local_tests = self._local_tests()
 
     def audit(self) -> dict[str, Any]:

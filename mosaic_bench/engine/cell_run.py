@@ -20,7 +20,9 @@ from mosaic_bench.data.device import DeviceImages
 from mosaic_bench.engine.bench import Bench
 from mosaic_bench.engine.checkpoint import load_checkpoint, pack_checkpoint
 from mosaic_bench.engine.evaluate import Score, evaluate, local_accuracy
+from mosaic_bench.engine.figures import write_figures
 from mosaic_bench.engine.memory import peak_bytes
+from mosaic_bench.engine.privacy import SAMPLES, privacy
 from mosaic_bench.engine.provenance import numeric_environment, provenance, sources_of
 from mosaic_bench.engine.resolve import parse_components
 from mosaic_bench.engine.sharing import Sharing
@@ -165,7 +167,7 @@ class _Loop:
     def _step(self, t: int) -> float | None:
         federation = self._bench.federation
         federation.begin(t)
-        with seeded(self._bench.cell.seed, "step", t=t), federation.ledger.step_time():
+        with seeded(self._bench.cell.seed, "step", t=t), federation.ledger.step_time(self._algorithm.stage_of(t)):
             self._algorithm.step(t)
         loss = federation.mean_loss()
         if loss is not None and not math.isfinite(loss):
@@ -192,11 +194,14 @@ class _Loop:
                 if where == "test":
                     correct |= {member: score.correct for member, score in scores.items()}
                     metrics |= _local_means(scores, name, self._bench.local_tests)
+        if last:
+            metrics |= self._privacy()
         wrong = next((name for name, value in metrics.items() if not math.isfinite(value)), None)
         if wrong is not None:
             raise Diverged(f"{wrong} became {metrics[wrong]} in step {step} of {self._steps}")
         if last:
             self._keep_correct(correct)
+            write_figures(self._folder, self._bench, self._algorithm)
         ledger = self._bench.federation.ledger
         times = ledger.times() | {
             "evaluate_seconds": time.perf_counter() - start,
@@ -204,6 +209,11 @@ class _Loop:
         }
         self._folder.append_step({"step": step, "metrics": metrics, "ledger": ledger.counts(), "time": times})
         return metrics
+
+    def _privacy(self) -> dict[str, float]:
+        bench = self._bench
+        held = bench.judged.get("val", bench.judged["test"])
+        return privacy(self._algorithm.samples(SAMPLES), bench.train, bench.clients, held, bench.cell.seed)
 
     def _score(self, predictor: Predictor, images: DeviceImages, indices: Tensor) -> Score:
         return evaluate(predictor, images, indices, self._bench.federation.autocast)

@@ -78,6 +78,7 @@ def make_table(study: Study, spec: TableSpec) -> Table:
 
     Means that are equal before rounding share a mark.
     """
+    study = study.judged_by(spec.headline)
     rows, columns = spec.axes(list(study.axes))
     layout = lay_out([result.coordinates for result in study.results], rows, columns)
     notes = _Notes()

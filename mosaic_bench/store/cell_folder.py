@@ -63,8 +63,8 @@ class CellFolder:
 
     ``cell.json`` says what the cell is, ``status.json`` how far it is, ``steps.jsonl`` holds one line per evaluated
     step, ``trace.json`` what the gate compares of the first steps, ``correct.bin`` which test images the last step got
-    right, ``env.json`` where it ran, ``log.txt`` what it printed, and ``checkpoint`` the state to resume from while it
-    is unfinished, with the one before it.
+    right, ``figures`` arrays to draw, ``env.json`` where it ran, ``log.txt`` what it printed, and ``checkpoint`` the
+    state to resume from while it is unfinished, with the one before it.
 
     Args:
         path: the folder.
@@ -182,6 +182,11 @@ class CellFolder:
         """Read the packed per-image correctness of the last step."""
         return (self.path / "correct.bin").read_bytes()
 
+    def write_figure(self, name: str, content: bytes) -> None:
+        """Write ``figures/NAME.npz``, arrays that a figure can be drawn from."""
+        (self.path / "figures").mkdir(exist_ok=True)
+        self._replace(f"figures/{name}.npz", content)
+
     def write_checkpoint(self, content: bytes) -> None:
         """Write the state to resume from, and keep the one before it."""
         self._verify()
@@ -214,6 +219,8 @@ class CellFolder:
         self.set_status(Status())
         for name in ("steps.jsonl", "trace.json", "correct.bin"):
             (self.path / name).unlink(missing_ok=True)
+        for figure in (self.path / "figures").glob("*.npz"):
+            figure.unlink(missing_ok=True)
 
     def _stored_status(self) -> Status:
         try:

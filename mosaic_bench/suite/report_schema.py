@@ -47,6 +47,7 @@ class TableSpec(Section):
         spread: standard deviation over seeds (n - 1), a bootstrap interval over seeds (95 %), or none.
         shade: shade what is not significantly worse than the best of its column, paired by seed or over test images.
         caption: text before the rule and the number of seeds.
+        headline: the one number of a cell in this table; the report's when not said.
     """
 
     name: str = Field("main", pattern=r"^[A-Za-z0-9_-]+$")
@@ -57,6 +58,7 @@ class TableSpec(Section):
     spread: Literal["std", "interval", "none"] = "std"
     shade: Literal["none", "seeds", "images"] = "none"
     caption: str | None = None
+    headline: HeadlineSpec | None = None
 
     @property
     def marks(self) -> list[str]:

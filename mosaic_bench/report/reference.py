@@ -24,7 +24,7 @@ SMALLEST = 1e-5
 """Relative drift of a norm or a loss that is never a change: a hundred roundings of a 32-bit number."""
 
 _MARGIN = 10  # times the drift between kernels: a norm that drifts by chance drifts by other amounts elsewhere
-_CONFIDENCE = 0.99
+_CONFIDENCE = 0.95
 _DIGITS = 8  # of a norm: as many as a 32-bit number has
 
 Steps = list[dict[str, Any]]
@@ -69,7 +69,7 @@ class CellReference:
     def tolerance(self) -> float:
         """How far the accuracy of one run may be from the first one's, in [0, 1].
 
-        The one-sided 99 % bound of the difference between two runs that differ as much as runs of two seeds do:
+        The one-sided 95 % bound of the difference between two runs that differ as much as runs of two seeds do:
         t · s · √2, for the sample standard deviation s over the seeds. Runs of one seed on two machines share their
         partition and initial weights, and differ less.
         """

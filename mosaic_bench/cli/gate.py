@@ -71,7 +71,7 @@ def _gate(store: Store, against: Path, only: Sequence[str] | None) -> None:
     if missing:
         raise UserError(f"{store.path}: no '{missing[0]}', which the reference has; where that is meant, --update")
     _print(make_console(), study.title, found)
-    raise typer.Exit(any(drift.fails for drift in found))
+    raise typer.Exit(int(any(drift.fails for drift in found)))
 
 
 def _update(suite: Path, against: Path, because: str, results: Path, scratch: Path, how: dict[str, Any]) -> None:

@@ -231,8 +231,8 @@ def _tolerant(step: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> d
 
 
 def numbers_of(step: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of a record that may drift: its norms, and its loss where somebody trained."""
-    return dict(step["norms"]) | ({} if step["loss"] is None else {"loss": step["loss"]})
+    """The numbers of a record that may drift: its loss, where somebody trained, and its norms."""
+    return ({} if step["loss"] is None else {"loss": step["loss"]}) | step["norms"]
 
 
 def _rounded(value: float, digits: int) -> float:

@@ -65,7 +65,7 @@ def test_a_norm_may_drift_by_what_its_group_is_allowed() -> None:
 
 
 def test_accuracy_may_differ_by_the_bound_of_two_runs_at_the_spread_of_the_seeds() -> None:
-    """Student's t at 95 % with 4 degrees of freedom is 2.1318, the standard deviation √0.001: 2.1318·√0.002 = 0.0953."""
+    """Student's t at 95 % with 4 degrees of freedom is 2.1318, the deviation √0.001: 2.1318·√0.002 = 0.0953."""
     assert KNOWN.tolerance == pytest.approx(0.09534, abs=1e-5)
     assert [drift_of(replace(SAME, accuracy=a)).verdict for a in (0.7, 0.71, 0.89, 0.9)] == [
         "drop",

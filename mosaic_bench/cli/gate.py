@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mosaic_bench.report.study import Study
 
 _SENTENCES = 5  # changes of a cell that are printed
-_HEADINGS = ("cell", "verdict", "accuracy", "before", "drift", "allowed", "norms")
+_HEADINGS = ("cell", "verdict", "accuracy", "before", "drift", "allowed", "norms/allowed")
 
 
 def gate(
@@ -153,12 +153,12 @@ def _print(console: Console, title: str, found: Sequence[Drift]) -> None:
 
 
 def _row(drift: Drift) -> tuple[str, ...]:
-    """Accuracies in %, and the farthest norm or loss in % of what it may drift by."""
+    """Accuracies in %, and the drift of the farthest norm or loss as a multiple of what it is allowed."""
     before, allowed = f"{100 * drift.before:.1f}", f"±{100 * drift.tolerance:.1f}"
     if drift.now is None:
         return drift.cell, drift.verdict, "--", before, "--", allowed, "--"
     moved = f"{100 * (drift.now - drift.before):+.1f}"
-    return drift.cell, drift.verdict, f"{100 * drift.now:.1f}", before, moved, allowed, f"{100 * drift.farthest:.3g} %"
+    return drift.cell, drift.verdict, f"{100 * drift.now:.1f}", before, moved, allowed, f"{drift.farthest:.2g}"
 
 
 def _options(name: str, paths: Sequence[Path] | None) -> Iterator[str]:

@@ -61,10 +61,12 @@ def _gate(store: Store, against: Path, only: Sequence[str] | None) -> None:
     """Compare a finished suite with its reference."""
     from mosaic_bench.report.drift import drifts
     from mosaic_bench.report.reference import measured, read_reference
+    from mosaic_bench.report.study import read_study
 
-    study = _chosen(store, only)
+    study = read_study(store)
     reference = read_reference(against, study.suite)
-    found = drifts(reference, measured(study, reference.seed))
+    _check_fresh(study, [reference.seed])
+    found = drifts(reference, measured(study, reference.seed, only or ()))
     if not found:
         raise UserError(f"{store.path}: no cell of seed {reference.seed}, which the reference is about")
     missing = [] if only else sorted(reference.cells.keys() - {drift.cell for drift in found})
@@ -80,9 +82,10 @@ def _update(suite: Path, against: Path, because: str, results: Path, scratch: Pa
     from mosaic_bench.report.reference import make_reference, write_reference
     from mosaic_bench.report.study import read_study
 
-    study = _chosen(_run(suite, None, results, None, how), None)
-    seed = study.axes.get("seed", [""])[0]
-    options = [f"--only=seed={seed}", *_options("--data", how["data"]), *_options("--plugin", how["plugin"])]
+    study = read_study(_run(suite, None, results, None, how))
+    seeds = study.axes.get("seed", [""])
+    _check_fresh(study, seeds)
+    options = [f"--only=seed={seeds[0]}", *_options("--data", how["data"]), *_options("--plugin", how["plugin"])]
     if how["workers"] is not None:
         options += ["--workers", str(how["workers"])]
     probes = [read_study(store) for store in run_probes(suite, study.suite, options, scratch)]
@@ -109,25 +112,15 @@ def _seed(suite: Path, against: Path) -> str:
     return read_reference(against, load_suite(suite).name).seed
 
 
-def _chosen(store: Store, only: Sequence[str] | None) -> Study:
-    """Read the cells that were asked for.
+def _check_fresh(study: Study, seeds: Sequence[str]) -> None:
+    """Refuse cells that say nothing about the present code.
 
     Raises:
-        UserError: one of them is stale: it says nothing about the present code.
+        UserError: one of them is stale.
     """
-    from dataclasses import replace
-
-    from mosaic_bench.report.study import read_study
-    from mosaic_bench.suite.only import select
-
-    study = read_study(store)
-    if only:
-        wanted = select([result.coordinates for result in study.results], only, study.axes)
-        study = replace(study, results=[result for result, yes in zip(study.results, wanted, strict=True) if yes])
-    stale = [result.key for result in study.results if result.stale]
+    stale = [result.key for result in study.results if result.stale and result.coordinates.get("seed", "") in seeds]
     if stale:
-        raise UserError(f"{store.path}: {stale[0]} is stale, as the code has changed; `run --rerun stale`, then gate")
-    return study
+        raise UserError(f"{study.path}: {stale[0]} is stale, as the code has changed; `run --rerun stale`, then gate")
 
 
 def _made(study: Study) -> dict[str, Any]:

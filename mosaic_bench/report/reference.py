@@ -16,6 +16,7 @@ from mosaic_bench.errors import UserError
 from mosaic_bench.report.study import Study
 from mosaic_bench.store import CellFolder, State
 from mosaic_bench.store.atomic import replace_text
+from mosaic_bench.suite.only import select
 
 FEWEST_SEEDS = 5
 """Seeds from which the spread of an accuracy is taken."""
@@ -96,15 +97,22 @@ class Reference:
     cells: dict[str, CellReference]
 
 
-def measured(study: Study, seed: str) -> dict[str, Measured | str]:
+def measured(study: Study, seed: str, only: Sequence[str] = ()) -> dict[str, Measured | str]:
     """Return the cells of one seed, by what tells them apart; a sentence for each that has no number.
+
+    Args:
+        study: a suite that was run.
+        seed: its label.
+        only: picks cells, as ``--only`` does.
 
     Raises:
         UserError: a cell was not run to its end, or left no trace.
     """
+    coordinates = [result.coordinates for result in study.results]
+    wanted = select(coordinates, only, study.axes) if only else [True] * len(coordinates)
     found: dict[str, Measured | str] = {}
-    for result, value in zip(study.results, study.cells["value"], strict=True):
-        if result.coordinates.get("seed") != seed:
+    for result, value, yes in zip(study.results, study.cells["value"], wanted, strict=True):
+        if not yes or result.coordinates.get("seed") != seed:
             continue
         name, status = name_of(study, result.coordinates), result.status
         if status.state.failed or status.state is State.UNSUPPORTED:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterator
+from math import inf
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -77,11 +78,15 @@ class StateKeeper:
         return None if finite.all() else named[int(finite.logical_not().nonzero()[0])][0]
 
     def norms(self) -> dict[str, float]:
-        """Return the Euclidean norm, in float64, of every tensor of the state, by name; optimisers are left out."""
+        """Return the Euclidean norm, in float64, of every tensor of the state, by name; optimisers are left out.
+
+        NaN counts as 0: it marks what was not measured (a weight that is NaN ends the run), and never equals itself.
+        """
         named = [pair for name, value in self._attributes().items() for pair in _tensors(value, name)]
         if not named:
             return {}
-        norms = torch.stack([torch.linalg.vector_norm(tensor.detach().double()).cpu() for _, tensor in named])
+        values = (tensor.detach().double().nan_to_num(nan=0.0, posinf=inf, neginf=-inf) for _, tensor in named)
+        norms = torch.stack([torch.linalg.vector_norm(value).cpu() for value in values])
         return dict(zip((name for name, _ in named), norms.tolist(), strict=True))
 
     def _attributes(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from mosaic_bench.cli import (
     data,
     doctor,
     export,
+    gate,
     listing,
     merge,
     plan,
@@ -38,6 +39,7 @@ app.command("plan")(plan.plan)
 app.command("status")(status.status)
 app.command("show")(show.show)
 app.command("verify")(verify.verify)
+app.command("gate")(gate.gate)
 app.command("tables")(tables.tables)
 app.command("plots")(plots.plots)
 app.command("report")(report.report)

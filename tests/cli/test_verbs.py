@@ -126,7 +126,7 @@ def test_help_and_version(call: Call) -> None:
     assert call("--version").out == f"mosaic_bench {__version__}\n"
     shown = call("--help")
     assert shown.code == 0
-    verbs = "run check plan status show verify tables plots report merge export list data doctor"
+    verbs = "run check plan status show verify tables plots report gate merge export list data doctor"
     for verb in verbs.split():
         assert re.search(rf"^\W*{verb} ", shown.out, re.MULTILINE)
 

@@ -1,0 +1,261 @@
+"""The reference that the gate compares a suite with: one readable JSON file, and the history of how it came to be."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import t as student_t
+
+from mosaic_bench.errors import UserError
+from mosaic_bench.report.study import Study
+from mosaic_bench.store import CellFolder, State
+from mosaic_bench.store.atomic import replace_text
+from mosaic_bench.suite.only import select
+
+FEWEST_SEEDS = 5
+"""Seeds from which the spread of an accuracy is taken."""
+
+SMALLEST = 1e-5
+"""Relative drift of a norm or a loss that is never a change: a hundred roundings of a 32-bit number."""
+
+_MARGIN = 10  # times the drift between kernels: a norm that drifts by chance drifts by other amounts elsewhere
+_CONFIDENCE = 0.95
+_DIGITS = 8  # of a norm: as many as a 32-bit number has
+
+Steps = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one finished cell is compared by.
+
+    Attributes:
+        key: of the cell.
+        accuracy: its headline, in [0, 1].
+        bytes: that crossed the network in all, by direction and kind (``up model``).
+        partition: digest of who holds which images.
+        steps: records of its trace: ``step``, ``cohort``, ``loss`` and ``norms``.
+    """
+
+    key: str
+    accuracy: float
+    bytes: dict[str, int]
+    partition: str
+    steps: Steps
+
+
+@dataclass(frozen=True)
+class CellReference:
+    """What a cell was when the reference was made.
+
+    Attributes:
+        key, bytes, partition: as measured, of the reference's seed.
+        accuracies: of every seed, the reference's first.
+        steps: its trace, with a relative ``tolerance`` per group of tensors, where it is above ``SMALLEST``.
+    """
+
+    key: str
+    accuracies: list[float]
+    bytes: dict[str, int]
+    partition: str
+    steps: Steps
+
+    @property
+    def tolerance(self) -> float:
+        """How far the accuracy of one run may be from the first one's, in [0, 1].
+
+        The one-sided 95 % bound of the difference between two runs that differ as much as runs of two seeds do:
+        t · s · √2, for the sample standard deviation s over the seeds. Runs of one seed on two machines share their
+        partition and initial weights, and differ less.
+        """
+        spread = float(np.std(self.accuracies, ddof=1))
+        return float(student_t.ppf(_CONFIDENCE, len(self.accuracies) - 1)) * spread * math.sqrt(2)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a suite's cells were.
+
+    Attributes:
+        suite: its name.
+        seed: whose trace is kept, and which the gate runs.
+        seeds: all that were run.
+        made: when and from which revision, in which numeric environment.
+        cells: by what tells them apart, the seed aside.
+    """
+
+    suite: str
+    seed: str
+    seeds: list[str]
+    made: dict[str, Any]
+    cells: dict[str, CellReference]
+
+
+def measured(study: Study, seed: str, only: Sequence[str] = ()) -> dict[str, Measured | str]:
+    """Return the cells of one seed, by what tells them apart; a sentence for each that has no number.
+
+    Args:
+        study: a suite that was run.
+        seed: its label.
+        only: picks cells, as ``--only`` does.
+
+    Raises:
+        UserError: a cell was not run to its end, or left no trace.
+    """
+    coordinates = [result.coordinates for result in study.results]
+    wanted = select(coordinates, only, study.axes) if only else [True] * len(coordinates)
+    found: dict[str, Measured | str] = {}
+    for result, value, yes in zip(study.results, study.cells["value"], wanted, strict=True):
+        if not yes or result.coordinates.get("seed") != seed:
+            continue
+        name, status = name_of(study, result.coordinates), result.status
+        if status.state.failed or status.state is State.UNSUPPORTED:
+            found[name] = f"{status.state.value}: {status.message}"
+        elif result.folder is None or status.state is not State.DONE:
+            raise UserError(f"{study.path}: '{name}', seed {seed}, is {status.state.value}; run the suite to its end")
+        else:
+            found[name] = _measure(result.folder, float(value), result.steps)
+    return found
+
+
+def make_reference(study: Study, probes: Sequence[Study], made: Mapping[str, Any]) -> Reference:
+    """Make a reference of a suite that was run with all its seeds.
+
+    Args:
+        study: the suite.
+        probes: the same cells of the first seed, computed with other kernels: what their numbers differ by is what a
+            norm or a loss may drift by.
+        made: when and from what.
+
+    Raises:
+        UserError: too few seeds, or cells without numbers.
+    """
+    seeds = study.axes.get("seed", [])
+    if len(seeds) < FEWEST_SEEDS:
+        raise UserError(f"{study.suite}: {len(seeds)} seeds; a reference takes the spread of at least {FEWEST_SEEDS}")
+    by_seed = [_numbers(measured(study, seed)) for seed in seeds]
+    others = [_numbers(measured(probe, seeds[0])) for probe in probes]
+    cells = {}
+    for name, cell in by_seed[0].items():
+        steps = [_tolerant(cell.steps[i], [other[name].steps[i] for other in others]) for i in range(len(cell.steps))]
+        accuracies = [cells_of_seed[name].accuracy for cells_of_seed in by_seed]
+        cells[name] = CellReference(cell.key, accuracies, cell.bytes, cell.partition, steps)
+    return Reference(study.suite, seeds[0], seeds, dict(made), cells)
+
+
+def read_reference(folder: Path, suite: str) -> Reference:
+    """Read the reference of a suite.
+
+    Raises:
+        UserError: there is none, or it can't be read.
+    """
+    file = folder / f"{suite}.json"
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+        cells = {name: CellReference(**cell) for name, cell in document.pop("cells").items()}
+        return Reference(**document, cells=cells)
+    except FileNotFoundError as error:
+        raise UserError(f"{file}: no reference; make one with --update --because REASON") from error
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{file}: not a reference ({error}); make it anew with --update --because REASON") from error
+
+
+def write_reference(folder: Path, reference: Reference, because: str) -> Path:
+    """Write a reference, add a line to ``history.md``, and return the reference's file.
+
+    Raises:
+        UserError: the folder does not take it.
+    """
+    file, history = folder / f"{reference.suite}.json", folder / "history.md"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_text(file, _text(asdict(reference)) + "\n")
+        known = history.read_text(encoding="utf-8") if history.exists() else "# Why these references changed\n\n"
+        made = reference.made
+        replace_text(history, f"{known}* {made['date']}, {reference.suite}, {made['revision']}: {because}\n")
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror})") from error
+    return file
+
+
+def name_of(study: Study, coordinates: Mapping[str, str]) -> str:
+    """What tells a cell from the others of its suite, the seed aside: ``fedavg · iid``."""
+    labels = {axis: label for axis, label in coordinates.items() if axis != "seed"}
+    return " · ".join([label for axis, label in labels.items() if len(study.axes[axis]) > 1] or labels.values())
+
+
+def group_of(tensor: str) -> str:
+    """Tensors that share a tolerance: of one attribute of the algorithm, and of one kind (``servers running_var``)."""
+    attribute, _, rest = tensor.partition(".")
+    return f"{attribute} {rest.rpartition('.')[2]}".strip()
+
+
+def relative(one: float, other: float) -> float:
+    """How far two numbers are apart, as a share of the larger one."""
+    return 0.0 if one == other else abs(one - other) / max(abs(one), abs(other))
+
+
+def _measure(folder: CellFolder, accuracy: float, steps: Sequence[Mapping[str, Any]]) -> Measured:
+    trace, ledger = folder.trace(), steps[-1]["ledger"]
+    if not trace["steps"]:
+        raise UserError(f"{folder.path}: left no trace to compare; run it again with `run --rerun all`")
+    sent = {f"{way} {kind}": n for way in ("up", "down") for kind, n in sorted(ledger[f"bytes_{way}"].items())}
+    return Measured(folder.key, accuracy, sent, trace["partition"], trace["steps"])
+
+
+def _numbers(cells: Mapping[str, Measured | str]) -> dict[str, Measured]:
+    """The cells with numbers; those that can't be run are in no reference.
+
+    Raises:
+        UserError: a cell failed.
+    """
+    for name, cell in cells.items():
+        if isinstance(cell, str) and not cell.startswith(State.UNSUPPORTED.value):
+            raise UserError(f"'{name}' {cell}; a reference is made of cells that are done")
+    return {name: cell for name, cell in cells.items() if isinstance(cell, Measured)}
+
+
+def _tolerant(step: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """A record with its numbers rounded, and what each group of them may drift by."""
+    drifts: dict[str, float] = {}
+    for other in others:
+        for name, value in numbers_of(step).items():
+            group = group_of(name)
+            drifts[group] = max(drifts.get(group, 0.0), relative(value, numbers_of(other)[name]))
+    tolerance = {group: _MARGIN * drift for group, drift in sorted(drifts.items())}
+    return {
+        "step": step["step"],
+        "cohort": step["cohort"],
+        "loss": None if step["loss"] is None else _rounded(step["loss"], _DIGITS),
+        "norms": {name: _rounded(norm, _DIGITS) for name, norm in step["norms"].items()},
+        "tolerance": {group: _rounded(value, 2) for group, value in tolerance.items() if value > SMALLEST},
+    }
+
+
+def numbers_of(step: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a record that may drift: its loss, where somebody trained, and its norms."""
+    return ({} if step["loss"] is None else {"loss": step["loss"]}) | step["norms"]
+
+
+def _rounded(value: float, digits: int) -> float:
+    return float(f"{value:.{digits}g}")
+
+
+def _text(value: Any, indent: str = "") -> str:
+    """JSON in which whatever holds no containers takes one line."""
+    items = list(value.values() if isinstance(value, dict) else value) if isinstance(value, dict | list) else []
+    if not any(isinstance(item, dict | list) for item in items):
+        return json.dumps(value, ensure_ascii=False)
+    deeper = indent + " "
+    if isinstance(value, dict):
+        lines = [f"{json.dumps(key, ensure_ascii=False)}: {_text(item, deeper)}" for key, item in value.items()]
+    else:
+        lines = [_text(item, deeper) for item in value]
+    begin, end = "{}" if isinstance(value, dict) else "[]"
+    return f"{begin}\n{deeper}" + f",\n{deeper}".join(lines) + f"\n{indent}{end}"

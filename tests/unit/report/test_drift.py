@@ -1,0 +1,103 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mosaic_bench.errors import UserError
+from mosaic_bench.report.drift import Drift, drifts
+from mosaic_bench.report.reference import (
+    CellReference,
+    Measured,
+    Reference,
+    group_of,
+    read_reference,
+    write_reference,
+)
+
+NORMS = {"servers.cnn.head.weight": 2.0, "servers.cnn.bn.running_var": 3.0, "generator.0.bias": 0.5}
+STEP = {"step": 1, "cohort": "c0", "loss": 2.3, "norms": NORMS}
+TOLERANT = STEP | {"tolerance": {"generator bias": 0.5}}
+
+KNOWN = CellReference("k", [0.8, 0.78, 0.82, 0.76, 0.84], {"up model": 100}, "p", [TOLERANT])
+SAME = Measured("k", 0.8, {"up model": 100}, "p", [STEP])
+REFERENCE = Reference("tiny", "0", list("01234"), {"date": "2026-01-01", "revision": "abc"}, {"fedavg": KNOWN})
+
+
+def drift_of(cell: Measured | str) -> Drift:
+    (drift,) = drifts(REFERENCE, {"fedavg": cell})
+    return drift
+
+
+def with_step(**changes: object) -> Measured:
+    return replace(SAME, steps=[STEP | changes])
+
+
+def test_what_is_equal_is_the_same() -> None:
+    assert (drift_of(SAME).verdict, drift_of(SAME).farthest) == ("same", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("cell", "sentence"),
+    [
+        (replace(SAME, partition="q"), "partition: clients hold other images"),
+        (replace(SAME, bytes={"up model": 101}), "bytes up model: 100, now 101"),
+        (replace(SAME, bytes={"up model": 100, "up heads": 8}), "bytes up heads: 0, now 8"),
+        (with_step(cohort="c1"), "step 1: another cohort"),
+        (with_step(loss=2.31), "step 1: loss: 2.3, now 2.31; apart by 4.3e-03, allowed 1.0e-05"),
+        (
+            with_step(norms=NORMS | {"servers.cnn.head.weight": 2.0001}),
+            "step 1: norm of servers.cnn.head.weight: 2",
+        ),
+        (with_step(norms=NORMS | {"new.weight": 1.0}), "step 1: norm of new.weight: new"),
+        (replace(SAME, steps=[]), "trace: of steps [1], now []"),
+        ("diverged: the loss became nan", "is diverged: the loss became nan"),
+    ],
+)
+def test_every_kind_of_change_fails_and_is_told(cell: Measured | str, sentence: str) -> None:
+    drift = drift_of(cell)
+    assert drift.fails
+    assert [change[: len(sentence)] for change in drift.changes] == [sentence]
+
+
+def test_a_norm_may_drift_by_what_its_group_is_allowed() -> None:
+    drift = drift_of(with_step(norms=NORMS | {"generator.0.bias": 0.4, "servers.cnn.head.weight": 2.00001}))
+    assert (drift.verdict, drift.farthest) == ("same", pytest.approx(0.5, rel=1e-3))
+
+
+def test_accuracy_may_differ_by_the_bound_of_two_runs_at_the_spread_of_the_seeds() -> None:
+    """Student's t at 95 % with 4 degrees of freedom is 2.1318, the deviation √0.001: 2.1318·√0.002 = 0.0953."""
+    assert KNOWN.tolerance == pytest.approx(0.09534, abs=1e-5)
+    assert [drift_of(replace(SAME, accuracy=a)).verdict for a in (0.7, 0.71, 0.89, 0.9)] == [
+        "drop",
+        "same",
+        "same",
+        "gain",
+    ]
+    assert [drift_of(replace(SAME, accuracy=a)).fails for a in (0.7, 0.9)] == [True, False]
+    assert drift_of(replace(with_step(loss=9.0), accuracy=0.9)).verdict == "changed, gain"
+
+
+def test_another_cell_and_one_that_the_reference_lacks_are_refused() -> None:
+    with pytest.raises(UserError, match=r"settings.*have changed.*--update"):
+        drift_of(replace(SAME, key="other"))
+    with pytest.raises(UserError, match="has no 'dense'"):
+        drifts(REFERENCE, {"dense": SAME})
+
+
+def test_tensors_of_one_kind_in_one_part_of_the_state_share_a_tolerance() -> None:
+    names = ("servers.cnn.bn.running_var", "servers.mlp.x.running_var", "head.bias", "pool.3", "counts")
+    assert [group_of(name) for name in names] == [
+        "servers running_var",
+        "servers running_var",
+        "head bias",
+        "pool 3",
+        "counts",
+    ]
+
+
+def test_a_reference_is_read_as_it_was_written_and_keeps_its_history(tmp_path: Path) -> None:
+    write_reference(tmp_path, REFERENCE, "First.")
+    write_reference(tmp_path, REFERENCE, "Second.")
+    assert read_reference(tmp_path, "tiny") == REFERENCE
+    lines = (tmp_path / "history.md").read_text().splitlines()
+    assert lines[2:] == ["* 2026-01-01, tiny, abc: First.", "* 2026-01-01, tiny, abc: Second."]

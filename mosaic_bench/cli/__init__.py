@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 from typing import Annotated
 
@@ -50,8 +51,19 @@ app.add_typer(data.app, name="data")
 
 def _print_version(asked: bool) -> None:
     if asked:
-        print(f"mosaic_bench {__version__}")
+        print(_version())
         raise typer.Exit
+
+
+def _version() -> str:
+    """``mosaic_bench 0.1.0 (commit 0123456789ab, modified), torch 2.4.0``; nothing of it imports torch."""
+    from importlib.metadata import version
+
+    from mosaic_bench.revision import revision
+
+    found = revision()
+    commit = "" if found is None else f" (commit {found[0][:12]}{', modified' if found[1] else ''})"
+    return f"mosaic_bench {__version__}{commit}, torch {version('torch')}, Python {platform.python_version()}"
 
 
 @app.callback()

@@ -88,6 +88,16 @@ def test_every_preset_and_every_kind_of_figure_is_described() -> None:
     assert set(get_args(PlotSpec.model_fields["kind"].annotation)) == described - {"kind", "---"}
 
 
+@pytest.mark.parametrize(
+    ("page", "example"),
+    [("algorithms.md", "fl_median/fl_median.py"), ("models.md", "plainnet.py"), ("data.md", "geometric.py")],
+)
+def test_a_page_shows_its_example_as_it_is(page: str, example: str) -> None:
+    code = (DOCS.parent / "examples" / example).read_text(encoding="utf-8")
+    assert f"```python\n{code}```" in (DOCS / page).read_text(encoding="utf-8")
+    assert len(code.splitlines()) < 60
+
+
 @pytest.fixture
 def plainnet(tmp_path: Path) -> Iterator[Path]:
     """The worked example as a file, forgotten after the test."""

@@ -16,6 +16,7 @@ from mosaic_bench.cli import (
     export,
     listing,
     merge,
+    new,
     plan,
     plots,
     report,
@@ -45,6 +46,7 @@ app.command("report")(report.report)
 app.command("merge")(merge.merge)
 app.command("export")(export.export)
 app.command("list")(listing.list_)
+app.command("new")(new.new)
 app.command("doctor")(doctor.doctor)
 app.add_typer(data.app, name="data")
 

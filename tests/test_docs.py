@@ -3,6 +3,7 @@
 import ast
 import re
 import runpy
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ from typing import get_args
 
 import pytest
 from support import describe, jobs_of, run_until
+from typer.main import get_command
 
+from mosaic_bench.cli import app
 from mosaic_bench.data.catalog import CATALOG
 from mosaic_bench.engine.algorithms import algorithm_names, find_algorithm, load_plugins
 from mosaic_bench.models import ARCHITECTURES, build, width_ratios
@@ -165,3 +168,22 @@ def test_the_own_architecture_of_the_docs_trains_in_slices(plainnet: Path, tmp_p
     )
     [job] = jobs_of(suite, [])
     assert run_until(describe(job, tmp_path, []), []) is State.DONE
+
+
+RUN_COMMANDS = runpy.run_path(str(DOCS / "run_commands.py"))
+COMMANDS = [command for page in RUN_COMMANDS["pages"]([]) for command in RUN_COMMANDS["commands"](page)]
+
+
+PARTS = {part.strip() for command in COMMANDS for part in re.split(r" && | > | & ?$", command)}
+
+
+@pytest.mark.parametrize("command", sorted(part for part in PARTS if part.startswith("python -m mosaic_bench ")))
+def test_every_command_shown_is_one_that_the_program_takes(command: str) -> None:
+    """Verb, arguments and options are parsed as the program does, and nothing is run."""
+    verb, rest = get_command(app), shlex.split(command)[3:]
+    while hasattr(verb, "commands") and rest[0] in verb.commands:
+        verb, rest = verb.commands[rest[0]], rest[1:]
+    given, left, _ = verb.make_parser(verb.context_class(verb)).parse_args(list(rest))
+    assert not left
+    required = {parameter.name for parameter in verb.params if parameter.required}
+    assert required <= {name for name, value in given.items() if value}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from contextlib import nullcontext
-from math import log
+from math import log, nan
 from typing import Literal
 
 import torch
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.blocks import descend, watched_batch_norms
+from baselines.points import PointDiscriminator, PointGenerator
 from mosaic_bench.api import ClientData, Federation, Hyperparameters, Random, Task, parameter
 from mosaic_bench.models import (
     Classifier,
@@ -24,6 +25,12 @@ from mosaic_bench.models import (
 
 _EPSILON = 1e-6  # of a probability, inside logarithms
 _BETAS = (0.5, 0.999)  # DCGAN
+
+TERMS = ("discriminator", "adversarial", "entropy", "diversity", "inversion")
+"""Losses whose course ``train_generator_`` returns, without their weights."""
+
+RECORD_EVERY = 10
+"""Generator steps between two records of them."""
 
 
 class GeneratorSettings(Hyperparameters):
@@ -47,11 +54,15 @@ class GeneratorSettings(Hyperparameters):
     balance: float = parameter(1.0, unit="0: as held … 1: equal classes", source="ours; published code: 0", ge=0, le=1)
 
 
-def client_generator(task: Task, settings: GeneratorSettings) -> DCGANGenerator | UpsamplingGenerator:
+def client_generator(task: Task, settings: GeneratorSettings) -> DCGANGenerator | UpsamplingGenerator | PointGenerator:
     """Return an unconditional generator whose images lie in the normalised range of real ones.
+
+    Where images are single points of a plane it is a small perceptron.
 
     DEVIATION: the published one ends in a tanh while real images are normalised, so range alone tells them apart.
     """
+    if task.size == 1:
+        return PointGenerator(task.channels, settings.latent)
     network = UpsamplingGenerator if settings.generator_network == "upsampling" else DCGANGenerator
     return network(
         channels=task.channels,
@@ -116,7 +127,7 @@ def train_generator_(
     data: ClientData,
     settings: GeneratorSettings,
     random: Random,
-) -> None:
+) -> Tensor:
     """Train a generator in place; leaves it in eval mode.
 
     Per step, with T the augmentation of local training, the discriminator minimises
@@ -134,19 +145,24 @@ def train_generator_(
         data: the client's images.
         settings: budgets and weights.
         random: draws.
+
+    Returns:
+        Every tenth step's ``TERMS``, float32 (T, 5); NaN where a term is not computed.
     """
     adam = torch.optim.Adam(generator.parameters(), lr=settings.generator_lr, betas=_BETAS)
     judge = torch.optim.Adam(discriminator.parameters(), lr=settings.generator_lr, betas=_BETAS)
     labels, held = data.labels, data.counts > 0
     objective = GeneratorObjective(classifier, held, settings, small=data.samples < settings.inversion_below)
+    records = [torch.empty(0, len(TERMS), device=labels.device)]
     generator.train()
     discriminator.train()
-    for _ in range(settings.generator_steps):
+    for step in range(settings.generator_steps):
         chosen = balanced_positions(labels, settings.generator_batch, settings.balance, random)
         real = fed.augmented(data.images(chosen), random)
         with fed.autocast():
             made = generator(random.normal(len(chosen), settings.latent))
             loss = _bce(discriminator(real), 1) + _bce(discriminator(fed.augmented(made.detach(), random)), 0)
+            terms = [loss.detach()]
             if isinstance(discriminator, OwnDiscriminator):
                 loss = loss + F.cross_entropy(discriminator.model(real), labels[chosen])
         descend(judge, loss)
@@ -154,16 +170,24 @@ def train_generator_(
             loss = objective(made)
             if settings.adversarial_weight:
                 discriminator.requires_grad_(False)
-                loss = loss + settings.adversarial_weight * _bce(discriminator(fed.augmented(made, random)), 1)
+                fooled = _bce(discriminator(fed.augmented(made, random)), 1)
+                loss = loss + settings.adversarial_weight * fooled
                 discriminator.requires_grad_(True)
+        terms += [fooled.detach() if settings.adversarial_weight else _missing(loss), *objective.terms]
         descend(adam, loss)
+        if step % RECORD_EVERY == 0:
+            records.append(torch.stack(terms).float()[None])
     generator.eval()
+    return torch.cat(records)
 
 
 class GeneratorObjective:
     """The classifier's part of a generator's loss: entropy, diversity and, for small clients, inversion.
 
     A term of weight 0 is not computed; without any the classifier is not asked.
+
+    Attributes:
+        terms: entropy, diversity and inversion of the last images, without weights; NaN where not computed.
     """
 
     def __init__(self, classifier: nn.Module, held: Tensor, settings: GeneratorSettings, small: bool) -> None:
@@ -173,26 +197,32 @@ class GeneratorObjective:
     def __call__(self, images: Tensor) -> Tensor:
         """Return the weighted sum of the terms for generated images, a scalar."""
         settings, total = self._settings, 0 * images.sum()  # differentiable, whatever is left out
+        self.terms = [_missing(total)] * 3
         if not (self._inverts or settings.entropy_weight or settings.diversity_weight):
             return total
         watch = watched_batch_norms([self._classifier]) if self._inverts else nullcontext()
         with watch as statistics:
             entropy, diversity = generator_terms(self._classifier(images), self._held)
             total = settings.entropy_weight * entropy + settings.diversity_weight * diversity
+            self.terms[:2] = entropy.detach(), diversity.detach()
             if statistics is not None:
-                total = total + settings.inversion_weight * statistics.take()
+                inversion = statistics.take()
+                total = total + settings.inversion_weight * inversion
+                self.terms[2] = inversion.detach()
         return total
 
 
 def discriminator_of(
     fed: Federation, client: int, model: Classifier, settings: GeneratorSettings
-) -> DCGANDiscriminator | OwnDiscriminator:
-    """Return a client's discriminator: a DCGAN one of its own, or an unfrozen copy of its model."""
+) -> DCGANDiscriminator | PointDiscriminator | OwnDiscriminator:
+    """Return a client's discriminator: one of its own, DCGAN's for images, or an unfrozen copy of its model."""
     if settings.discriminator == "own":
         return OwnDiscriminator(copy.deepcopy(model).requires_grad_(True))
     task = fed.task
 
-    def build() -> DCGANDiscriminator:
+    def build() -> DCGANDiscriminator | PointDiscriminator:
+        if task.size == 1:
+            return PointDiscriminator(task.channels)
         return DCGANDiscriminator(channels=task.channels, size=task.size, base=settings.discriminator_base)
 
     return fed.module(f"discriminator of client {client}", build)
@@ -214,3 +244,7 @@ def average_generators_(generators: list[nn.Module], samples: list[int]) -> None
 
 def _bce(logits: Tensor, target: float) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits.float(), torch.full_like(logits, target, dtype=torch.float32))
+
+
+def _missing(like: Tensor) -> Tensor:
+    return torch.full((), nan, device=like.device)

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from baselines.blocks import LogitEnsemble, freeze_
 from baselines.client_generators import (
+    RECORD_EVERY,
+    TERMS,
     GeneratorSettings,
     average_generators_,
     client_generator,
@@ -112,10 +114,11 @@ class Mosaic(Algorithm):
         """Warm-up is FedAvg's; experts and generators serve every variant of the server's part."""
         lengths = cls.stage_lengths(params, rounds, cohort)
         local = {"experts": params.experts, **_chosen(params, LocalSettings)}
+        generators = _chosen(params, GeneratorSettings)
         return [
             Stage(FedAvg, "rounds", lengths["warm_up"], keeps=("servers",)),
             Stage(Mosaic, "upload", 1, keeps=("servers", "members", "averaged", "known"), params=local),
-            Stage(Mosaic, "generators", cohort, keeps=("generators",), params=_chosen(params, GeneratorSettings)),
+            Stage(Mosaic, "generators", cohort, keeps=("generators", "courses"), params=generators),
         ]
 
     @classmethod
@@ -144,12 +147,12 @@ class Mosaic(Algorithm):
 
     def step(self, t: int) -> None:
         """Do the next step of the stage that step ``t`` belongs to."""
-        begin = 0
-        for stage, length in self._lengths.items():
-            if t < begin + length:
-                getattr(self, stage)(t, t - begin)
-                return
-            begin += length
+        stage, index = self._place_of(t)
+        getattr(self, stage)(t, index)
+
+    def stage_of(self, t: int) -> str:
+        """One of ``stage_lengths``."""
+        return self._place_of(t)[0]
 
     def setup(self) -> None:
         """Make every model that the stages fill."""
@@ -167,6 +170,7 @@ class Mosaic(Algorithm):
         }
         self.distilled = self.fed.models() if params.last_rounds else {}
         self.known: dict[int, Tensor] = {}  # client -> images per class
+        self.courses: dict[int, Tensor] = {}  # client -> its generator's losses over training; not uploaded
         self.fused = self.ended = False
         freeze_(nn.ModuleList([self.members, self.averaged]))
         nn.ModuleList([self.generators, self.meta]).eval()  # modes are not part of a checkpoint
@@ -185,6 +189,24 @@ class Mosaic(Algorithm):
             found["ensemble-weighted"] = MeanProbability(self.members, samples)
             found["ensemble-logits"] = LogitEnsemble(self.members)
         return found  # type: ignore[return-value]
+
+    def samples(self, n: int) -> Mapping[int, Tensor]:
+        """n images of every client's generator."""
+        return {
+            client: generated(self.fed, [generator], [n], self.params.latent, self.fed.rng("samples", client))
+            for client, generator in zip(self._cohort, self.generators, strict=True)
+        }
+
+    def figures(self) -> Mapping[str, Mapping[str, Any]]:
+        """How the generators trained."""
+        courses = torch.stack([self.courses[client] for client in self._cohort])
+        if not courses.shape[1]:
+            return {}
+        known = {"kind": "generator_curves", "clients": self._cohort, "sizes": self.counts.sum(1)}
+        step = torch.arange(courses.shape[1]) * RECORD_EVERY
+        curves = {f"curve/{name}": each for name, each in zip(TERMS, courses.unbind(2), strict=True)}
+        computed = {name: each for name, each in curves.items() if not each.isnan().all()}
+        return {"generators": {**known, "step": step, **computed}}
 
     # -- stage 1: local training --------------------------------------------------------------------------------------
 
@@ -232,8 +254,9 @@ class Mosaic(Algorithm):
 
         def train(data: ClientData) -> nn.Module:
             random = self.fed.rng("generator", client)
-            train_generator_(self.fed, self.generators[index], judge, model, data, self.params, random)
-            return self.generators[index]
+            generator = self.generators[index]
+            self.courses[client] = train_generator_(self.fed, generator, judge, model, data, self.params, random)
+            return generator
 
         self.fed.map(train, [client], "generators")
 
@@ -343,6 +366,15 @@ class Mosaic(Algorithm):
     @property
     def _lengths(self) -> dict[str, int]:
         return self.stage_lengths(self.params, self.fed.rounds, len(self._cohort))
+
+    def _place_of(self, t: int) -> tuple[str, int]:
+        """The stage of step ``t``, and how many of its steps are done."""
+        begin = 0
+        for stage, length in self._lengths.items():
+            if t < begin + length:
+                return stage, t - begin
+            begin += length
+        raise IndexError(f"step {t} of {begin}")
 
     @property
     def _alike(self) -> bool:

@@ -61,6 +61,16 @@ preset(Mosaic, "mosaic/real-labels", "Mosaic fused on real labels (oracle)", pro
 preset(StatisticsMosaic, "mosaic/mixed-rounds", "Mosaic (class statistics, mixed rounds)", last_rounds=4, mix_rounds=4)
 preset(
     StatisticsMosaic,
+    "mosaic/guided-rounds",
+    "Mosaic (class statistics, guided rounds)",
+    generator_steps=100,
+    last_rounds=21,
+    mix_rounds=21,
+    guidance=1.0,
+    refit=True,
+)
+preset(
+    StatisticsMosaic,
     "mosaic/statistics-real-images",
     "Mosaic (class statistics) on real images (oracle)",
     images="public",

@@ -1,8 +1,9 @@
-"""Mosaic with class statistics instead of class-wise experts, and rounds on mixed images: extensions of the paper."""
+"""Mosaic with class statistics instead of class-wise experts, rounds on mixed images, new heads: beyond the paper."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import cos, pi
 from typing import Any, ClassVar
 
 import torch
@@ -18,7 +19,7 @@ from baselines.class_statistics import (
 )
 from baselines.mosaic import Mosaic
 from baselines.pool_distillation import labelled, pool_batches, student_loss
-from mosaic_bench.api import Batch, Stage, cross_entropy, parameter, register
+from mosaic_bench.api import Batch, Predictors, Stage, cross_entropy, parameter, register
 from mosaic_bench.models import Classifier
 
 
@@ -29,13 +30,16 @@ class StatisticsMosaic(Mosaic):
     Its class means and one pooled covariance are sums over clients, uploaded once; nothing is trained. It keeps the
     generators, the distillation and the last rounds. With ``mix_rounds`` some of the last rounds mix: half of every
     batch are the client's own images, half are generated images with the teacher's answers, which the server sends.
+    With ``guidance`` the teacher is sent as well and answers for the own images. With ``refit`` a last step gives the
+    student a head of class statistics in its own features: ``server`` is the student with it, ``own head`` the student
+    without, ``blocks head`` one over the features that the teacher uses.
 
-    EXTENSION: the paper fuses experts by a trained meta model; there are no mixed rounds.
+    EXTENSION: the paper fuses experts by a trained meta model; there are no mixed rounds and no new heads.
     """
 
     reveals: ClassVar[frozenset[str]] = frozenset({"label counts", "generators", KIND})
     conformance_params: ClassVar[Mapping[str, object]] = {
-        **Mosaic.conformance_params, "last_rounds": 1, "mix_rounds": 1, "mix_pool": 40,
+        **Mosaic.conformance_params, "last_rounds": 1, "mix_rounds": 1, "mix_pool": 40, "guidance": 0.5, "refit": True,
     }  # fmt: skip
 
     slice_titles: ClassVar[Mapping[str, str]] = {
@@ -47,7 +51,9 @@ class StatisticsMosaic(Mosaic):
 
         mix_rounds: int = parameter(0, unit="of the last rounds, the first ones", source="ours", ge=0)
         mix_pool: int = parameter(2000, unit="images a round", source="ours", ge=2)
-        mix_lr: float = parameter(0.02, unit="1", source="ours", gt=0)
+        mix_lr: float = parameter(0.02, unit="1", source="ours, cosine to 0 over the mixed rounds", gt=0)
+        guidance: float = parameter(0.0, unit="weight of the teacher on own images", source="ours", ge=0, le=1)
+        refit: bool = parameter(False, unit="class statistics as the student's head", source="ours")
 
     params: Any
 
@@ -56,11 +62,21 @@ class StatisticsMosaic(Mosaic):
         """Everything before the teacher is Mosaic's."""
         return Mosaic.stages(params, rounds, cohort)
 
+    @classmethod
+    def stage_lengths(cls, params: Any, rounds: int, clients: int) -> dict[str, int]:
+        """Mosaic's, and a step for the student's new head."""
+        return {**Mosaic.stage_lengths(params, rounds, clients), "refit": int(params.refit)}
+
     def setup(self) -> None:
         """Make the teacher beside everything else."""
         super().setup()
         self.features = self.fed.model(self.fed.architectures[0]).eval()  # what the statistics are about
         self.head = discriminant_head(self.fed, self.params, self.features)
+        self.new_heads = nn.ModuleDict()
+        self.refitted = False
+        if self.params.refit:
+            for space in ("last", "blocks"):
+                self.new_heads[space] = discriminant_head(self.fed, self._described_in(space), self.features)
 
     @property
     def teacher(self) -> nn.Module:
@@ -79,16 +95,48 @@ class StatisticsMosaic(Mosaic):
             super().last_round(t, index)
             return
         self._keep_distilled(index)
-        pool = self._pool(self.params.kd_epochs + index)[: self.params.mix_pool]
+        params = self.params
+        pool = self._pool(params.kd_epochs + index)[: params.mix_pool]
         answers = labelled(self.fed, pool, self.teacher)
-        payload = {"generated images": self.fed.task.to_pixels(pool), "answers": answers}
+        payload: dict[str, Any] = {"generated images": self.fed.task.to_pixels(pool), "answers": answers}
+        if params.guidance:
+            payload["teacher"] = self.teacher
         received = self.fed.broadcast(self.servers, self.fed.cohort(t), **payload)
-        updates = self.fed.train(received, MixedLoss(self.fed, answers, index, self.params), lr=self.params.mix_lr)
+        rate = params.mix_lr * (1 + cos(pi * index / params.mix_rounds)) / 2
+        updates = self.fed.train(received, MixedLoss(self.fed, answers, index, params), lr=rate)
         self.fed.average_(self.servers, updates)
+
+    def refit(self, t: int, index: int) -> None:
+        """Collect class statistics in the features of the student as it is now."""
+        for space, classifier in self._refitted().items():
+            collect_(self.fed, classifier, self._cohort, self._described_in(space))
+        self.refitted = True
+
+    def predictors(self) -> Predictors:
+        """Mosaic's, and once there are new heads the student with each of them."""
+        found: dict[str, Any] = dict(super().predictors())
+        if self.refitted:
+            new = self._refitted()
+            found |= {"own head": found["server"], "server": new["last"], "blocks head": new["blocks"]}
+        return found
+
+    def _refitted(self) -> dict[str, StatisticsClassifier]:
+        """The first architecture's student with each new head."""
+        student = self.servers[self.fed.architectures[0]]
+        return {
+            space: StatisticsClassifier(feature_space(self.fed, student, self._described_in(space)), head)  # type: ignore[arg-type]
+            for space, head in self.new_heads.items()
+        }
+
+    def _described_in(self, space: str) -> Any:
+        """The settings of the statistics, for features of that space."""
+        return self.params.model_copy(update={"space": space})
 
 
 class MixedLoss:
-    """Local loss of a mixed round: half of the batch as the client holds it, half generated with the teacher's answers.
+    """Local loss of a mixed round: half of the batch are the client's images, half are generated ones.
+
+    The own half learns its labels, the teacher's answers, or both, as ``guidance`` weighs them.
 
     Args:
         fed: for draws and augmentation.
@@ -109,7 +157,17 @@ class MixedLoss:
         random = self._fed.rng(f"mixed round of client {received.client}, minibatch {batch.step}", self._index)
         chosen = next(pool_batches(self._classes, half, True, random))
         generated = self._fed.task.from_pixels(received.payload["generated images"][chosen])
-        images = torch.cat([batch.images[half:], self._fed.augmented(generated, random)])
-        own, made = model(images).float().split([len(batch.labels) - half, half])
-        loss = nn.functional.cross_entropy(own, batch.labels[half:])
-        return (loss + student_loss(made, received.payload["answers"][chosen], self._settings)) / 2
+        mine = batch.images[half:]
+        images = torch.cat([mine, self._fed.augmented(generated, random)])
+        own, made = model(images).float().split([len(mine), half])
+        loss = student_loss(made, received.payload["answers"][chosen], self._settings)
+        return (loss + self._own_loss(own, mine, batch.labels[half:], received.payload)) / 2
+
+    def _own_loss(self, logits: Tensor, images: Tensor, labels: Tensor, payload: Mapping[str, Any]) -> Tensor:
+        guidance = self._settings.guidance
+        loss = nn.functional.cross_entropy(logits, labels)
+        if guidance:
+            with torch.no_grad():
+                answers = payload["teacher"](images)
+            loss = (1 - guidance) * loss + guidance * student_loss(logits, answers, self._settings)
+        return loss

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from benchmarks.bare import train_bare
 from benchmarks.pairs import Pair, time_pair
+from benchmarks.server_stages import server_stages
 from benchmarks.usual import PILImages, usual_round
 from mosaic_bench.conformance.federations import federation
 from mosaic_bench.data import Dataset, Split
@@ -53,6 +54,8 @@ def _measured(repeats: int) -> Iterator[tuple[str, Pair, float]]:
     yield "round of cnn, bf16, against B as published", _against_usual("cnn", "bf16", False, repeats), 3
     yield "round of cnn, bf16, against B in bf16", _against_usual("cnn", "bf16", True, repeats), 1.3
     yield "round of resnet18, bf16, against B as published", _against_usual("resnet18", "bf16", False, 1), 2.2
+    for name, pair in server_stages(_cell("resnet8", "bf16", clients=5), _dataset(), repeats):
+        yield f"{name}, bf16, against the usual way", pair, 1.5
 
 
 def _against_bare(arch: str, precision: str, repeats: int) -> Pair:

@@ -165,6 +165,25 @@ class Algorithm(ABC):
         """
         return {"server": self.server}
 
+    def stage_of(self, t: int) -> str | None:
+        """Name the part of the method that step ``t`` belongs to, whose seconds are then counted; none by default."""
+        return None
+
+    def samples(self, n: int) -> Mapping[int, Tensor]:
+        """Return n images of each client's generator, normalised float32 (n, C, H, W), by client; none by default.
+
+        Asked after the last step: the harness draws them, and measures how near they come to the client's images.
+        """
+        return {}
+
+    def figures(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return arrays for figures by file name; none by default. Asked after the last step.
+
+        Each file is a mapping of names to tensors, arrays, numbers or strings, in a format of docs/reports.md. What
+        they are made of is part of the method's state, like everything else that it keeps.
+        """
+        return {}
+
     def module(self, name: str, factory: Callable[[], M]) -> M:
         """Return ``self.NAME``, building it on first use: for modules that ``setup`` cannot make yet."""
         if not hasattr(self, name):

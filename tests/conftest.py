@@ -1,12 +1,23 @@
 """Fixtures for all tests."""
 
 import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from mosaic_bench.data import check_present, data_directories
+
+
+@pytest.fixture(autouse=True)
+def repeatable() -> None:
+    """Every test draws the same numbers whenever, and after whatever, it runs."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
 
 
 @pytest.fixture

@@ -83,3 +83,9 @@ def run_until(folder: CellFolder, directories: list[Path], stop_after: int | Non
 def exact(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Evaluated steps without what differs from run to run: times and memory."""
     return [{key: value for key, value in record.items() if key != "time"} for record in records]
+
+
+def left_behind(folder: CellFolder) -> tuple[list[dict[str, Any]], bytes, dict[str, bytes]]:
+    """All that a finished cell holds and may not differ: evaluated steps, correctness per image, arrays for figures."""
+    figures = {file.name: file.read_bytes() for file in (folder.path / "figures").glob("*")}
+    return exact(folder.steps()), folder.read_correct(), figures

@@ -13,6 +13,7 @@ from torch import Tensor
 from mosaic_bench.data import Partition, audit, client_test_split, open_dataset
 from mosaic_bench.data.device import Augmentation, DeviceImages
 from mosaic_bench.engine.resolve import open_cell_data
+from mosaic_bench.engine.state import digest
 from mosaic_bench.fed.federation import Federation
 from mosaic_bench.fed.seeds import numpy_rng
 from mosaic_bench.fed.split import split
@@ -21,7 +22,14 @@ from mosaic_bench.suite import Cell
 
 
 class Bench:
-    """The federation of one cell, and the images it is judged on."""
+    """The federation of one cell, and the images it is judged on.
+
+    Attributes:
+        judged: images and positions among them, by split: "test", and "val" where images are held back.
+        train: all training images.
+        clients: positions of each client's images among them.
+        local_tests: positions of each client's own test images.
+    """
 
     def __init__(
         self,
@@ -42,11 +50,18 @@ class Bench:
         self.judged = {"test": (test, torch.arange(len(test.labels), device=device))}
         if len(self._parts.validation):
             self.judged["val"] = (train, torch.from_numpy(self._parts.validation).to(device))
+        self.train = train
+        self.clients = [torch.from_numpy(part).to(device) for part in self._parts.clients]
         self.local_tests = self._local_tests()
 
     def audit(self) -> dict[str, Any]:
         """What each client got."""
         return audit(self._dataset.train.labels, self._parts.clients, self._dataset.num_classes)
+
+    def partition_digest(self) -> str:
+        """Hash which images each client, the validation split and the server hold, in order."""
+        parts = [*self._parts.clients, self._parts.validation, self._parts.public]
+        return digest([torch.from_numpy(part) for part in parts])
 
     def _local_tests(self) -> list[Tensor]:
         """Positions of each client's own test images; clients that get none are left out."""

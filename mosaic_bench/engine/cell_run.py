@@ -20,11 +20,15 @@ from mosaic_bench.data.device import DeviceImages
 from mosaic_bench.engine.bench import Bench
 from mosaic_bench.engine.checkpoint import load_checkpoint, pack_checkpoint
 from mosaic_bench.engine.evaluate import Score, evaluate, local_accuracy
+from mosaic_bench.engine.figures import write_figures
 from mosaic_bench.engine.memory import peak_bytes
+from mosaic_bench.engine.privacy import SAMPLES, privacy
 from mosaic_bench.engine.provenance import numeric_environment, provenance, sources_of
 from mosaic_bench.engine.resolve import parse_components
 from mosaic_bench.engine.sharing import Sharing
+from mosaic_bench.engine.stages import stages_of
 from mosaic_bench.engine.state import StateKeeper
+from mosaic_bench.engine.trace import Trace
 from mosaic_bench.fed.seeds import seeded
 from mosaic_bench.store import CellFolder, State, Status
 from mosaic_bench.suite import Cell
@@ -89,6 +93,7 @@ class _Loop:
         self._numeric, self._sources = numeric_environment(how.device), sources_of(type(algorithm))
         self._status = Status(State.RUNNING, 0, self._steps)
         self._sharing = Sharing(folder, bench.cell, algorithm, self._keeper, self._numeric, how.device, how.prefixes)
+        self._trace = Trace(folder, bench, self._keeper, stages_of(bench.cell, type(algorithm), algorithm.params))
 
     def run(self) -> State:
         """Run to the end, or to where it is told to stop, from the checkpoint, what others have done, or the start."""
@@ -113,6 +118,7 @@ class _Loop:
         for t in range(self._done, end):
             loss = self._step(t)
             self._done = t + 1
+            self._trace.add(self._done, loss)
             last = self._done == self._steps
             due = last or self._done % self._bench.cell.evaluate.every == 0
             metrics = self._evaluate(self._done, loss, last) if due else {}
@@ -142,6 +148,7 @@ class _Loop:
         self._done = step
         # The last step is evaluated here whatever the cadence, and for which images it got right.
         self._folder.replace_steps([record for record in prefix.records if record["step"] < self._steps])
+        self._trace.take(prefix.trace)
         if step == self._steps:
             self._evaluate(step, prefix.loss, last=True)
         self._how.progress(step, self._steps, {})
@@ -160,7 +167,7 @@ class _Loop:
     def _step(self, t: int) -> float | None:
         federation = self._bench.federation
         federation.begin(t)
-        with seeded(self._bench.cell.seed, "step", t=t), federation.ledger.step_time():
+        with seeded(self._bench.cell.seed, "step", t=t), federation.ledger.step_time(self._algorithm.stage_of(t)):
             self._algorithm.step(t)
         loss = federation.mean_loss()
         if loss is not None and not math.isfinite(loss):
@@ -187,11 +194,14 @@ class _Loop:
                 if where == "test":
                     correct |= {member: score.correct for member, score in scores.items()}
                     metrics |= _local_means(scores, name, self._bench.local_tests)
+        if last:
+            metrics |= self._privacy()
         wrong = next((name for name, value in metrics.items() if not math.isfinite(value)), None)
         if wrong is not None:
             raise Diverged(f"{wrong} became {metrics[wrong]} in step {step} of {self._steps}")
         if last:
             self._keep_correct(correct)
+            write_figures(self._folder, self._bench, self._algorithm)
         ledger = self._bench.federation.ledger
         times = ledger.times() | {
             "evaluate_seconds": time.perf_counter() - start,
@@ -199,6 +209,11 @@ class _Loop:
         }
         self._folder.append_step({"step": step, "metrics": metrics, "ledger": ledger.counts(), "time": times})
         return metrics
+
+    def _privacy(self) -> dict[str, float]:
+        bench = self._bench
+        held = bench.judged.get("val", bench.judged["test"])
+        return privacy(self._algorithm.samples(SAMPLES), bench.train, bench.clients, held, bench.cell.seed)
 
     def _score(self, predictor: Predictor, images: DeviceImages, indices: Tensor) -> Score:
         return evaluate(predictor, images, indices, self._bench.federation.autocast)

@@ -50,6 +50,14 @@ def evaluate(
     )
 
 
+def probabilities(
+    predictor: Predictor, images: DeviceImages, indices: Tensor, autocast: Callable[[], AbstractContextManager[object]]
+) -> Tensor:
+    """Return the predictor's class probabilities at ``indices``, float32 (b, classes), all in one batch."""
+    with torch.inference_mode(), _eval_mode(predictor), autocast():
+        return predictor(images.batch(indices)).float().softmax(1)
+
+
 def local_accuracy(correct: Tensor, parts: Sequence[Tensor]) -> float:
     """Return the mean over clients of the accuracy on each client's own test images, in [0, 1].
 

@@ -30,10 +30,12 @@ class Prefix:
     Attributes:
         records: lines of ``steps.jsonl`` that every cell with these steps has.
         loss: mean training loss of the last step; None when nobody trained.
+        trace: what there is to trace of the steps (see ``Trace``).
     """
 
     records: list[dict[str, Any]]
     loss: float | None
+    trace: list[dict[str, Any]]
 
 
 class Sharing:
@@ -92,7 +94,7 @@ class Sharing:
         self._algorithm.fed.ledger.restore(content["ledger"])
         self._compare(step, content, "predictors", self._predictors())
         self._say(step, f"taken from cell {content['cell']}")
-        return Prefix(content["records"], content["loss"])
+        return Prefix(content["records"], content["loss"], self._trace(step, content["trace"]))
 
     def make(self, step: int, loss: float | None) -> None:
         """Leave the state after ``step`` steps, the present one, to the other cells. The caller holds the claim.
@@ -108,6 +110,7 @@ class Sharing:
             "ledger": self._algorithm.fed.ledger.state(),
             "records": [record for record in self._folder.steps() if record["step"] % self._cell.evaluate.every == 0],
             "loss": loss,
+            "trace": self._kept_trace(step),
         }
         try:
             fits = self._store.save(self._key(step), content)
@@ -148,6 +151,20 @@ class Sharing:
             raise StageError(f"{self._title(step)} changes self.{changed[0]}, which it does not declare in `keeps`")
         return {name: state[name] for name in kept}
 
+    def _kept_trace(self, step: int) -> list[dict[str, Any]]:
+        """What was traced of the attributes that the stages keep."""
+        kept = set(self._kept(step))
+        return [
+            record | {"norms": {name: norm for name, norm in record["norms"].items() if _attribute(name) in kept}}
+            for record in self._folder.trace()["steps"]
+        ]
+
+    def _trace(self, step: int, kept_trace: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """A trace of kept attributes, with this algorithm's others, which are as ``setup`` left them."""
+        kept = set(self._kept(step))
+        own = {name: norm for name, norm in self._keeper.norms().items() if _attribute(name) not in kept}
+        return [record | {"norms": record["norms"] | own} for record in kept_trace]
+
     def _digests(self) -> dict[str, str]:
         return {name: digest(value) for name, value in self._keeper.collect().items()}
 
@@ -171,3 +188,8 @@ class Sharing:
 
     def _say(self, step: int, what: str) -> None:
         self._folder.note(f"prefix {self._key(step)}, {step} steps to {self._title(step)}: {what}")
+
+
+def _attribute(tensor: str) -> str:
+    """The attribute of the algorithm that a tensor is part of, by its name in ``StateKeeper.norms``."""
+    return tensor.partition(".")[0]

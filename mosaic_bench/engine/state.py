@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterator
+from math import inf
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -76,6 +77,18 @@ class StateKeeper:
         finite = torch.stack([tensor.isfinite().all().cpu() for _, tensor in named])
         return None if finite.all() else named[int(finite.logical_not().nonzero()[0])][0]
 
+    def norms(self) -> dict[str, float]:
+        """Return the Euclidean norm, in float64, of every tensor of the state, by name; optimisers are left out.
+
+        NaN counts as 0: it marks what was not measured (a weight that is NaN ends the run), and never equals itself.
+        """
+        named = [pair for name, value in self._attributes().items() for pair in _tensors(value, name)]
+        if not named:
+            return {}
+        values = (tensor.detach().double().nan_to_num(nan=0.0, posinf=inf, neginf=-inf) for _, tensor in named)
+        norms = torch.stack([torch.linalg.vector_norm(value).cpu() for value in values])
+        return dict(zip((name for name, _ in named), norms.tolist(), strict=True))
+
     def _attributes(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self._algorithm).items() if name not in _NOT_STATE}
 
@@ -130,6 +143,17 @@ def _modules(value: Any) -> Iterator[nn.Module]:
         yield from itertools.chain.from_iterable(map(_modules, value.values()))
     elif isinstance(value, list | tuple):
         yield from itertools.chain.from_iterable(map(_modules, value))
+
+
+def _tensors(value: Any, name: str) -> Iterator[tuple[str, Tensor]]:
+    """Tensors of modules and containers, each under the way to it: ``servers.cnn.head.weight``."""
+    if isinstance(value, Tensor):
+        yield name, value
+    elif isinstance(value, nn.Module):
+        yield from ((f"{name}.{weight}", tensor) for weight, tensor in value.state_dict().items())
+    elif isinstance(value, dict | list | tuple):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        yield from itertools.chain.from_iterable(_tensors(item, f"{name}.{key}") for key, item in items)
 
 
 def _pack(value: Any, name: str) -> Any:

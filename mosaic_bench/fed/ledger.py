@@ -54,6 +54,7 @@ class Ledger:
         samples: images that clients trained on, counted once per use.
         flops: floating-point operations of the clients' forward and backward passes.
         client_seconds, server_seconds: time inside ``train`` and ``map``, and the rest of the steps.
+        stage_seconds: the same time by the stages that the algorithm names.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -65,6 +66,7 @@ class Ledger:
         self.flops = 0
         self.client_seconds = 0.0
         self.server_seconds = 0.0
+        self.stage_seconds: dict[str, float] = {}
 
     def counts(self) -> dict[str, Any]:
         """Return what is the same on every machine."""
@@ -77,17 +79,20 @@ class Ledger:
 
     def times(self) -> dict[str, float]:
         """Return what differs from run to run, in seconds."""
-        return {"client_seconds": self.client_seconds, "server_seconds": self.server_seconds}
+        stages = {f"seconds/{stage}": seconds for stage, seconds in sorted(self.stage_seconds.items())}
+        return {"client_seconds": self.client_seconds, "server_seconds": self.server_seconds, **stages}
 
     def state(self) -> dict[str, Any]:
         """Return everything a checkpoint needs."""
-        return {**self.counts(), **self.times()}
+        times = {"client_seconds": self.client_seconds, "server_seconds": self.server_seconds}
+        return {**self.counts(), **times, "stage_seconds": dict(self.stage_seconds)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint."""
         self.down, self.up = Counter(state["bytes_down"]), Counter(state["bytes_up"])
         self.samples, self.flops = state["samples"], state["flops"]
         self.client_seconds, self.server_seconds = state["client_seconds"], state["server_seconds"]
+        self.stage_seconds = dict(state.get("stage_seconds", {}))  # a checkpoint may be older
 
     @contextmanager
     def client_time(self) -> Iterator[None]:
@@ -99,8 +104,11 @@ class Ledger:
             self._spans.append((start, self._clock.mark()))
 
     @contextmanager
-    def step_time(self) -> Iterator[None]:
-        """Charge the block to the server, less what the clients spent in it. Reads the device's clock at the end."""
+    def step_time(self, stage: str | None = None) -> Iterator[None]:
+        """Charge the block to the server, less what the clients spent in it. Reads the device's clock at the end.
+
+        The whole counts for ``stage`` too, if that is named.
+        """
         start = self._clock.mark()
         yield
         whole = self._clock.seconds(start, self._clock.mark())
@@ -108,3 +116,5 @@ class Ledger:
         self._spans.clear()
         self.client_seconds += clients
         self.server_seconds += whole - clients
+        if stage is not None:
+            self.stage_seconds[stage] = self.stage_seconds.get(stage, 0.0) + whole

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 
 import numpy as np
 
 from mosaic_bench.report.entry import Entry, Unit, with_prefix
-from mosaic_bench.report.layout import Label, Layout, Place
+from mosaic_bench.report.layout import Layout, Place
+from mosaic_bench.report.quantities import Quantity, finished, mean_of, with_quantities
 from mosaic_bench.report.study import Study
 from mosaic_bench.store import State
 from mosaic_bench.suite import TableSpec
@@ -21,45 +22,43 @@ _QUANTITIES = (
     ("work", "flops", "FLOP"),
     ("memory", "peak_bytes", "B"),
 )
-_REVEALS = "reveals"
+_STAGE = "seconds/"
+_LEAST = 0.1  # of a run, for a stage to be named
 
 
 def cost_entries(study: Study, layout: Layout, spec: TableSpec) -> tuple[Layout, dict[Place, Entry]]:
-    """Replace each column by one per cost, and what the method reveals where that is known.
+    """Replace each column by one per cost, the longest stages, and what the method reveals where that is known.
 
     Finished cells only. Each cost has the SI prefix that suits the largest number of its column; seconds have none.
     """
     done = (study.cells["state"] == State.DONE.value).to_numpy()
-    entries: dict[Place, Entry] = {}
-    headings: list[str] = []
+    quantities: dict[str, Quantity] = {}
     for name, column, unit in _QUANTITIES:
         values = study.cells[column].to_numpy()
         known = values[done & ~np.isnan(values)]
         factor, prefix = with_prefix(float(known.max()) if len(known) and unit != "s" else 0.0)
-        headings.append(f"{name} ({prefix}{unit})")
-        for (row, outer), numbers in layout.places.items():
-            measured = [number for number in numbers if done[number] and not np.isnan(values[number])]
-            place = (row, (*outer, headings[-1]))
-            if measured:
-                keys = tuple(key for number in measured if (key := study.results[number].key) is not None)
-                made = Entry.of([values[number] for number in measured], spec.spread, Unit(factor, None))
-                entries[place] = replace(made, keys=keys, std=made.std if _is_seen(made) else None)
-            else:
-                entries[place] = Entry.gap_of(study.results[number].status.state for number in numbers)
+        quantities[f"{name} ({prefix}{unit})"] = mean_of(study, values, spec.spread, Unit(factor, None))
+    if any(str(column).startswith(_STAGE) for column in study.cells):
+        quantities["longest stages"] = lambda numbers: _stages(study, numbers)
     if study.reveals and "algorithm" in layout.row_axes:
-        headings.append(_REVEALS)
-        for row, outer in layout.places:
-            entries[row, (*outer, _REVEALS)] = _reveals(study, row[layout.row_axes.index("algorithm")])
-    columns: list[Label] = [(*outer, heading) for outer in layout.columns for heading in headings]
-    places = {(row, (*outer, headings[0])): numbers for (row, outer), numbers in layout.places.items()}
-    return replace(layout, columns=columns, column_axes=(*layout.column_axes, ""), places=places), entries
+        quantities["reveals"] = lambda numbers: _reveals(study, numbers)
+    return with_quantities(layout, quantities)
 
 
-def _is_seen(entry: Entry) -> bool:
-    """True where a deviation is more than zeros as it is printed: ± 0 of a count says nothing."""
-    return entry.std is not None and bool(entry.unit.write(entry.std, entry.mean).strip("0."))
+def _stages(study: Study, numbers: Sequence[int]) -> Entry:
+    """Shares of the time of clients and server, means over seeds, of the stages that take a tenth of it or more."""
+    cells = study.cells.iloc[finished(study, numbers)]
+    whole = cells["client_seconds"] + cells["server_seconds"]
+    seconds = cells[[column for column in cells if str(column).startswith(_STAGE)]]
+    shares = seconds.div(whole, axis=0).mean().sort_values(ascending=False, kind="stable")
+    named = [
+        f"{str(column).removeprefix(_STAGE).replace('_', ' ')} {share:.0%}".replace("%", " %")
+        for column, share in shares.items()
+        if share >= _LEAST
+    ]
+    return Entry.absent(", ".join(named) or "--")
 
 
-def _reveals(study: Study, algorithm: str) -> Entry:
-    found = study.reveals.get(head(algorithm))
+def _reveals(study: Study, numbers: Sequence[int]) -> Entry:
+    found = study.reveals.get(head(study.results[numbers[0]].coordinates["algorithm"]))
     return Entry.absent("--" if found is None else ", ".join(found) or "nothing")

@@ -25,9 +25,9 @@ def make_frame(results: Sequence[CellResult]) -> pd.DataFrame:
     """Return one row per cell and evaluated step, cells in the order given, steps oldest first.
 
     Columns: ``cell`` (number of the cell), ``suite``, ``key``, one column per grid axis (labels), ``state``,
-    ``message``, ``stale``, ``step``, one column per metric (``acc/server@test``, in [0, 1]), those of ``COSTS``, and
-    bytes by kind (``bytes_up/model``). A cell without evaluated steps has one row in which ``step``, metrics and costs
-    are missing.
+    ``message``, ``stale``, ``step``, one column per metric (``acc/server@test``, in [0, 1]), those of ``COSTS``, bytes
+    by kind (``bytes_up/model``), and seconds by stage (``seconds/generator``). A cell without evaluated steps has one
+    row in which ``step``, metrics and costs are missing.
     """
     steps: list[dict[str, Any]] = [step for result in results for step in (result.steps or [{}])]
     cells = np.repeat(np.arange(len(results)), [len(result.steps) or 1 for result in results])
@@ -50,6 +50,8 @@ def make_frame(results: Sequence[CellResult]) -> pd.DataFrame:
         columns |= {f"{name}/{kind}": _numbers([counts.get(kind) for counts in by_kind]) for kind in kinds}
     columns |= {name: _numbers([ledger.get(name) for ledger in ledgers]) for name in _COUNTS}
     columns |= {name: _numbers([time.get(name) for time in times]) for name in _TIMES}
+    stages = dict.fromkeys(name for time in times for name in time if name.startswith("seconds/"))
+    columns |= {stage: _numbers([time.get(stage) for time in times]) for stage in stages}
     return pd.DataFrame(columns)
 
 

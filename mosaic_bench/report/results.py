@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from mosaic_bench.report.arrays import UnreadableArrays, read_arrays
 from mosaic_bench.store import CellFolder, Status, Store, StoreError, is_stale
 from mosaic_bench.suite import ReportSpec
 
@@ -55,6 +56,17 @@ class CellResult:
         except (OSError, ValueError):
             return None
         return np.unpackbits(packed[members], axis=1, count=self.status.images).mean(axis=0)
+
+    def predictions(self) -> dict[str, np.ndarray]:
+        """Return class probabilities (N, C) of each model on the test images whose answers the cell kept, if any."""
+        if self.folder is None:
+            return {}
+        try:
+            arrays = read_arrays(self.folder.path / "figures" / "predictions.npz", "predictions") or {}
+        except UnreadableArrays:
+            return {}
+        prefix = "probability/"
+        return {name.removeprefix(prefix): values for name, values in arrays.items() if name.startswith(prefix)}
 
 
 def read_report(store: Store) -> ReportSpec:

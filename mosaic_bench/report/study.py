@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pandas as pd
 from mosaic_bench.report.frame import headlines, make_frame
 from mosaic_bench.report.results import CellResult, read_report, read_results
 from mosaic_bench.store import Store
-from mosaic_bench.suite import ReportSpec
+from mosaic_bench.suite import HeadlineSpec, ReportSpec
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,14 @@ class Study:
     def cells(self) -> pd.DataFrame:
         """One row per cell, its headline in ``value``."""
         return headlines(self.frame, self.report.headline)
+
+    def judged_by(self, headline: HeadlineSpec | None) -> Study:
+        """Return the same results with another headline; None keeps the report's."""
+        if headline is None or headline == self.report.headline:
+            return self
+        study = replace(self, report=self.report.model_copy(update={"headline": headline}))
+        vars(study)["frame"] = self.frame  # it doesn't depend on the headline
+        return study
 
 
 def read_study(store: Store) -> Study:

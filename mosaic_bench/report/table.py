@@ -13,8 +13,10 @@ from mosaic_bench.report.differences import with_differences
 from mosaic_bench.report.entry import Entry
 from mosaic_bench.report.layout import Label, Layout, Place, lay_out
 from mosaic_bench.report.names import display, in_words
+from mosaic_bench.report.privacy import privacy_entries
 from mosaic_bench.report.statistics import FEWEST_FOR_CLAIM, FEWEST_FOR_INTERVAL
 from mosaic_bench.report.study import Study
+from mosaic_bench.report.variance import variance_entries
 from mosaic_bench.suite import HeadlineSpec, TableSpec
 
 
@@ -78,15 +80,16 @@ def make_table(study: Study, spec: TableSpec) -> Table:
 
     Means that are equal before rounding share a mark.
     """
+    study = study.judged_by(spec.headline)
     rows, columns = spec.axes(list(study.axes))
     layout = lay_out([result.coordinates for result in study.results], rows, columns)
     notes = _Notes()
-    if spec.preset == "cost":
-        layout, entries = cost_entries(study, layout, spec)
-    else:
+    if spec.shows_headline:
         entries = _accuracies(study, layout, spec)
+    else:
+        layout, entries = _QUANTITIES[spec.preset](study, layout, spec)
     entries = _marked(layout, entries, spec)
-    if spec.shade != "none" and spec.preset != "cost":
+    if spec.shade != "none" and spec.shows_headline:
         entries, caveat = not_worse(study, layout, entries, spec.shade)
         notes.add(caveat)
     if spec.preset == "ablation":
@@ -122,7 +125,7 @@ def _accuracies(study: Study, layout: Layout, spec: TableSpec) -> dict[Place, En
 
 def _marked(layout: Layout, entries: dict[Place, Entry], spec: TableSpec) -> dict[Place, Entry]:
     """Mark the best means of each column among rows that share all but their last label."""
-    lower_is_better = spec.preset == "cost"
+    lower_is_better = not spec.shows_headline
     contests: dict[tuple[Label, Label], set[float]] = defaultdict(set)
     for (row, column), entry in entries.items():
         if entry.mean is not None:
@@ -182,7 +185,8 @@ def _caveats(study: Study, layout: Layout, entries: dict[Place, Entry], spec: Ta
     if any("†" in display(label, study.titles) for row in layout.rows for label in row):
         notes.add("† departs from the paper it is named after.")
     most = max((entry.n for entry in entries.values()), default=0)
-    if spec.preset != "cost" and 0 < most < FEWEST_FOR_CLAIM:
+    notes.add(_CAVEATS.get(spec.preset, ""))
+    if spec.shows_headline and 0 < most < FEWEST_FOR_CLAIM:
         notes.add(f"n = {most}: too few seeds to claim a difference; an exact paired test needs {FEWEST_FOR_CLAIM}.")
     if spec.spread == "interval" and 0 < most < FEWEST_FOR_INTERVAL:
         notes.add(f"Intervals over seeds are given from {FEWEST_FOR_INTERVAL} seeds on.")
@@ -194,17 +198,34 @@ def _caption(study: Study, layout: Layout, entries: Mapping[Place, Entry], spec:
     spread = {"std": "mean ± sample standard deviation over seeds", "interval": _INTERVAL, "none": "mean over seeds"}
     start = f"{spec.caption or study.title}{setting}."
     counts = _counts(entries.values())
-    if spec.preset == "cost":
-        return f"{start} {_COSTS}; {spread[spec.spread]}, {counts}."
+    if not spec.shows_headline:
+        over = "" if spec.preset == "variance" else f"; {spread[spec.spread]}"
+        return f"{start} {_MEASURED[spec.preset]}{over}, {counts}."
     headline = study.report.headline
     what = f"{in_words(headline.metric)} in %, {_rule(headline)}"
     differences = f"; Δ: mean difference from {_first(study, layout)} in points" if spec.preset == "ablation" else ""
     return f"{start} {what}; {spread[spec.spread]}, {counts}{differences}."
 
 
-_COSTS = (
-    "Totals of a run: communication, time of clients and server, the clients' forward and backward passes, peak memory"
-)
+_QUANTITIES = {"cost": cost_entries, "privacy": privacy_entries, "variance": variance_entries}
+_MEASURED = {
+    "cost": (
+        "Totals of a run: communication, time of clients and server, the clients' forward and backward passes, peak "
+        "memory"
+    ),
+    "privacy": (
+        "Clients' generated images against their training images and as many held-out ones of the same classes, in "
+        "pixel space: ratio of median distances to the nearest (1 is neutral), and area under the curve of the attack "
+        "that takes an image near a generated one for a training image (0.5 is neutral)"
+    ),
+    "variance": (
+        "Variance over seeds of each model's class probabilities, summed over classes and averaged over test images"
+    ),
+}
+_CAVEATS = {
+    "privacy": "A measurement of one attack, no guarantee.",
+    "variance": "Seeds differ in partition too. A low variance is no merit by itself: one fixed answer has none.",
+}
 _INTERVAL = "mean and 95 % bootstrap interval over seeds"
 
 

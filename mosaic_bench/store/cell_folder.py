@@ -62,8 +62,9 @@ class CellFolder:
     """Reads and writes one cell's folder.
 
     ``cell.json`` says what the cell is, ``status.json`` how far it is, ``steps.jsonl`` holds one line per evaluated
-    step, ``correct.bin`` which test images the last step got right, ``env.json`` where it ran, ``log.txt`` what it
-    printed, and ``checkpoint`` the state to resume from while it is unfinished, with the one before it.
+    step, ``trace.json`` what the gate compares of the first steps, ``correct.bin`` which test images the last step got
+    right, ``figures`` arrays to draw, ``env.json`` where it ran, ``log.txt`` what it printed, and ``checkpoint`` the
+    state to resume from while it is unfinished, with the one before it.
 
     Args:
         path: the folder.
@@ -153,6 +154,21 @@ class CellFolder:
         """Write the evaluated steps anew."""
         self._replace("steps.jsonl", "".join(json.dumps(record) + "\n" for record in records))
 
+    def trace(self) -> dict[str, Any]:
+        """Read what was traced of the first steps: ``partition``, a digest, and ``steps``, a list of records.
+
+        Both are empty where the trace is damaged or missing.
+        """
+        empty: dict[str, Any] = {"partition": "", "steps": []}
+        try:
+            return empty | json.loads((self.path / "trace.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError, TypeError):
+            return empty
+
+    def write_trace(self, trace: dict[str, Any]) -> None:
+        """Write what was traced of the first steps."""
+        self._replace("trace.json", to_json(trace))
+
     def note(self, sentence: str) -> None:
         """Add a line to the log."""
         with self.log.open("a", encoding="utf-8") as log:
@@ -165,6 +181,11 @@ class CellFolder:
     def read_correct(self) -> bytes:
         """Read the packed per-image correctness of the last step."""
         return (self.path / "correct.bin").read_bytes()
+
+    def write_figure(self, name: str, content: bytes) -> None:
+        """Write ``figures/NAME.npz``, arrays that a figure can be drawn from."""
+        (self.path / "figures").mkdir(exist_ok=True)
+        self._replace(f"figures/{name}.npz", content)
 
     def write_checkpoint(self, content: bytes) -> None:
         """Write the state to resume from, and keep the one before it."""
@@ -196,8 +217,10 @@ class CellFolder:
         """Make the cell planned again: its next run starts from the first step. Safe to be cut at any point."""
         self.drop_checkpoints()
         self.set_status(Status())
-        for name in ("steps.jsonl", "correct.bin"):
+        for name in ("steps.jsonl", "trace.json", "correct.bin"):
             (self.path / name).unlink(missing_ok=True)
+        for figure in (self.path / "figures").glob("*.npz"):
+            figure.unlink(missing_ok=True)
 
     def _stored_status(self) -> Status:
         try:

@@ -40,35 +40,44 @@ class TableSpec(Section):
     Attributes:
         name: file name without extension.
         preset: which layout the other keys start from: accuracy (every axis its column level), alpha (data set and α),
-            widths (width budget and extraction), ablation (differences from the first row beside each mean), or cost.
-        rows: axes of the row levels, outermost first; the algorithm when not said, in cost tables below the settings.
+            widths (width budget and extraction), ablation (differences from the first row beside each mean), cost,
+            privacy (what generators give away), or variance (of predictions over seeds).
+        rows: axes of the row levels, outermost first; the algorithm when not said, in the last three presets below
+            the settings.
         columns: axes of the column levels, outermost first; by the preset when not said.
-        mark: which means stand out in each column; none in cost tables when not said.
+        mark: which means stand out in each column; none in the last three presets when not said.
         spread: standard deviation over seeds (n - 1), a bootstrap interval over seeds (95 %), or none.
         shade: shade what is not significantly worse than the best of its column, paired by seed or over test images.
         caption: text before the rule and the number of seeds.
+        headline: the one number of a cell in this table; the report's when not said.
     """
 
     name: str = Field("main", pattern=r"^[A-Za-z0-9_-]+$")
-    preset: Literal["accuracy", "alpha", "widths", "ablation", "cost"] = "accuracy"
+    preset: Literal["accuracy", "alpha", "widths", "ablation", "cost", "privacy", "variance"] = "accuracy"
     rows: Annotated[Annotated[list[str], Field(min_length=1)] | None, BeforeValidator(_listed)] = None
     columns: Annotated[list[str] | None, BeforeValidator(_listed)] = None
     mark: list[Literal["best", "second"]] | None = None
     spread: Literal["std", "interval", "none"] = "std"
     shade: Literal["none", "seeds", "images"] = "none"
     caption: str | None = None
+    headline: HeadlineSpec | None = None
 
     @property
     def marks(self) -> list[str]:
-        """What is marked: cheapest is not best, so cost tables mark nothing unless asked."""
+        """What is marked: cheapest is not best, so tables of other quantities mark nothing unless asked."""
         if self.mark is not None:
             return list(self.mark)
-        return [] if self.preset == "cost" else ["best", "second"]
+        return ["best", "second"] if self.shows_headline else []
+
+    @property
+    def shows_headline(self) -> bool:
+        """False where several other quantities stand below each setting."""
+        return self.preset not in ("cost", "privacy", "variance")
 
     def axes(self, grid: Sequence[str]) -> tuple[list[str], list[str]]:
         """Return the axes of the rows and of the columns over a grid with these axes."""
         rest = [axis for axis in grid if axis not in ("algorithm", "seed")]
-        if self.preset == "cost":
+        if not self.shows_headline:
             rows = self.rows or [*rest, "algorithm"]
             return rows, self.columns or []
         rows = self.rows or ["algorithm" if "algorithm" in grid else grid[0]]

@@ -18,7 +18,7 @@ from mosaic_bench.suite.errors import Path, SuiteError, explain
 from mosaic_bench.suite.grid import Choice, axis_paths, check_axes, combinations, matches
 from mosaic_bench.suite.labels import label
 from mosaic_bench.suite.only import select
-from mosaic_bench.suite.report_schema import ReportSpec, TableSpec
+from mosaic_bench.suite.report_schema import HeadlineSpec, ReportSpec, TableSpec
 from mosaic_bench.suite.schema import Cell, RunSpec, SuiteFile
 from mosaic_bench.suite.source import Source, nearest, read_source
 
@@ -204,7 +204,9 @@ def _check_report(
             raise SuiteError(f"{source.where((*path, 'name'))}: two tables are called '{table.name}'; give each a name")
         names.add(table.name)
         _check_places(source, path, table, axes)
-    _check_headline(source, report, [p.cell for p in planned])
+        if table.headline is not None:
+            _check_headline(source, (*path, "headline"), table.headline, [p.cell for p in planned])
+    _check_headline(source, ("report", "headline"), report.headline, [p.cell for p in planned])
 
 
 def _check_places(source: Source, path: Path, table: TableSpec, axes: Mapping[str, list[str]]) -> None:
@@ -226,11 +228,11 @@ def _check_places(source: Source, path: Path, table: TableSpec, axes: Mapping[st
             raise SuiteError(f"{where}: table '{table.name}' has one place for {lost[0]} and {lost[1]}; show '{axis}'")
 
 
-def _check_headline(source: Source, report: ReportSpec, cells: Sequence[Cell]) -> None:
-    if report.headline.rule == "best_on_validation" and not all(cell.federation.validation for cell in cells):
-        where = source.where(("report", "headline", "rule"))
+def _check_headline(source: Source, path: Path, headline: HeadlineSpec, cells: Sequence[Cell]) -> None:
+    if headline.rule == "best_on_validation" and not all(cell.federation.validation for cell in cells):
+        where = source.where((*path, "rule"))
         raise SuiteError(f"{where}: best_on_validation needs validation images; set federation.validation")
-    metric = report.headline.metric
+    metric = headline.metric
     if metric.endswith("@local") and any(cell.evaluate.local == "none" for cell in cells):
-        where = source.where(("report", "headline", "metric"))
+        where = source.where((*path, "metric"))
         raise SuiteError(f"{where}: {metric} needs test images of each client; set evaluate.local")

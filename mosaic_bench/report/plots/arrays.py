@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from mosaic_bench.report.arrays import UnreadableArrays, read_arrays
 from mosaic_bench.report.names import display
 from mosaic_bench.report.plots.plot import NotDrawn
+from mosaic_bench.report.results import CellResult
 from mosaic_bench.report.study import Study
 
 
@@ -39,25 +41,27 @@ def find_arrays(study: Study, kind: str, needed: tuple[str, ...]) -> Iterator[Ar
         if result.folder is None:
             continue
         for file in sorted((result.folder.path / "figures").glob("*.npz")):
-            values = _read(file)
-            if str(values.get("kind", "")) != kind:
+            values = _read(file, kind)
+            if values is None:
                 continue
             missing = [name for name in needed if name not in values]
             if missing:
                 raise NotDrawn(f"{file}: has no array '{missing[0]}'")
             found = True
-            telling = {axis: label for axis, label in result.coordinates.items() if len(study.axes[axis]) > 1}
-            parts = [
-                f"seed {label}" if axis == "seed" else display(label, study.titles) for axis, label in telling.items()
-            ]
-            yield Arrays(f"{file.stem}-{result.key}", ", ".join(parts), values)
+            yield Arrays(f"{file.stem}-{result.key}", _words(study, result), values)
     if not found:
         raise NotDrawn(f"no cell has left arrays of this kind ({kind}) in its figures folder")
 
 
-def _read(file: Path) -> dict[str, np.ndarray]:
+def _words(study: Study, result: CellResult) -> str:
+    """What tells a cell from the others; of a single one its algorithm."""
+    told = [axis for axis in result.coordinates if len(study.axes[axis]) > 1] or ["algorithm"]
+    labels = [(axis, result.coordinates[axis]) for axis in told if axis in result.coordinates]
+    return ", ".join(f"seed {label}" if axis == "seed" else display(label, study.titles) for axis, label in labels)
+
+
+def _read(file: Path, kind: str) -> dict[str, np.ndarray] | None:
     try:
-        with np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise NotDrawn(f"{file}: cannot be read ({error})") from error
+        return read_arrays(file, kind)
+    except UnreadableArrays as error:
+        raise NotDrawn(str(error)) from error

@@ -63,8 +63,8 @@ def _draw(arrays: Arrays, regions: dict[str, np.ndarray]) -> Figure:
         axes.pcolormesh(
             x, y, region, cmap=ListedColormap(colours), vmin=-0.5, vmax=classes - 0.5, alpha=0.35, rasterized=True
         )
-        if classes > 1:
-            axes.contour(x, y, region, levels=np.arange(classes - 1) + 0.5, colors="black", linewidths=0.6)
+        for label in np.unique(region) if np.ptp(region) else ():
+            axes.contour(x, y, region == label, levels=[0.5], colors="black", linewidths=0.6)
         _scatter(axes, arrays, name, colours)
         axes.set_title(name)
         axes.set(xticks=[], yticks=[], aspect="equal", xlim=(x.min(), x.max()), ylim=(y.min(), y.max()))

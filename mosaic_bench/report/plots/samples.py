@@ -26,15 +26,18 @@ def draw_samples(study: Study, spec: PlotSpec) -> Iterator[Plot]:
     for arrays in find_arrays(study, "samples", ("images", "clients")):
         images, clients = arrays.values["images"], arrays.values["clients"]
         rows, across = min(len(images), _MOST_CLIENTS), min(images.shape[1], _MOST_SAMPLES)
-        figure = _draw(arrays.cell, images[:rows, :across], clients)
         sizes = arrays.values.get("sizes", np.full(len(clients), -1))
+        holds = [f" ({size:,})" if size >= 0 else "" for size in sizes]
+        names = [f"client {client}{held}" for client, held in zip(clients, holds, strict=True)]
+        figure = _draw(arrays.cell, images[:rows, :across], names[:rows])
         means = images.reshape(len(images), images.shape[1], -1).mean(axis=2)
         client, sample = np.indices(means.shape)
         yield Plot(
             arrays.name,
             f"Samples of the clients' generators: {arrays.cell}",
             f"{across} samples of the generator of each of {rows} clients"
-            f"{f' of {len(images)}' if rows < len(images) else ''}, one row per client.",
+            f"{f' of {len(images)}' if rows < len(images) else ''}, one row per client"
+            f"{' (images it holds)' if any(holds) else ''}.",
             figure,
             pd.DataFrame(
                 {
@@ -47,7 +50,7 @@ def draw_samples(study: Study, spec: PlotSpec) -> Iterator[Plot]:
         )
 
 
-def _draw(title: str, images: np.ndarray, clients: np.ndarray) -> Figure:
+def _draw(title: str, images: np.ndarray, names: list[str]) -> Figure:
     from matplotlib.figure import Figure
 
     rows, across, height, width, channels = images.shape
@@ -55,13 +58,13 @@ def _draw(title: str, images: np.ndarray, clients: np.ndarray) -> Figure:
     sheet = np.full((rows, height + 1, across, width + 1, channels), 255, dtype=np.uint8)
     sheet[:, :height, :, :width] = images.swapaxes(1, 2)
     sheet = sheet.reshape(rows * (height + 1), across * (width + 1), channels)[:-1, :-1]
-    inches = COLUMN - 0.65
+    inches = COLUMN - 0.9
     figure = Figure(figsize=(COLUMN, inches * sheet.shape[0] / sheet.shape[1] + 0.4), layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(np.squeeze(sheet), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axes.set_title(wrapped(title, COLUMN))
     axes.set_xticks([])
-    axes.set_yticks(np.arange(rows) * (height + 1) + (height - 1) / 2, [f"client {n}" for n in clients[:rows]])
+    axes.set_yticks(np.arange(rows) * (height + 1) + (height - 1) / 2, names)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     return figure

@@ -12,7 +12,11 @@ from baselines.fedavg import FedAvg
 from baselines.fedavg_statistics import StatisticsFedAvg
 from mosaic_bench.models import build
 
-FEATURES = torch.randn(300, 6, generator=torch.Generator().manual_seed(0)) @ torch.randn(6, 6) + 3
+FEATURES = (
+    torch.randn(300, 6, generator=torch.Generator().manual_seed(0))
+    @ torch.randn(6, 6, generator=torch.Generator().manual_seed(1))
+    + 3
+)
 LABELS = torch.arange(300) % 3
 FEATURES[LABELS == 1] += 1.5
 SKEWED = {"dirichlet": {"alpha": 0.3}}

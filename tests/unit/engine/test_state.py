@@ -126,3 +126,11 @@ def test_a_truncated_checkpoint_counts_as_none(tmp_path: Path, keep: float) -> N
     whole = file.read_bytes()
     file.write_bytes(whole[: int(keep if keep >= 1 else keep * len(whole))])
     assert load_checkpoint(file, CPU) is None
+
+
+def test_what_was_not_measured_leaves_a_norm_that_equals_itself() -> None:
+    algorithm = started(Everything, federation(cell()))
+    algorithm.curve = {0: torch.tensor([3.0, float("nan"), 4.0]), 1: torch.tensor([float("inf")])}  # type: ignore[attr-defined]
+    norms = StateKeeper(algorithm).norms()
+    found = {name: norm for name, norm in norms.items() if name.startswith("curve")}
+    assert sorted(found.values()) == [5.0, float("inf")]

@@ -96,6 +96,16 @@ def test_there_is_no_number_without_validation_images_or_before_the_cell_is_done
         assert headline(CellResult("k", {}, Status(state), steps([0.1])), LAST) is None
 
 
+def test_a_table_may_show_another_number_than_the_rest_of_the_report() -> None:
+    results = [CellResult("k", {"algorithm": "dense"}, Status(State.DONE), steps([0.1, 0.3], [0.2, 0.4]))]
+    study = Study(results, ReportSpec(), "golden", "Test", TITLES)
+    own = make_table(study, TableSpec())
+    other = make_table(study, TableSpec(headline=HeadlineSpec(metric="acc/server@val")))
+    assert own.entry(("dense",), ()).mean == pytest.approx(0.3)
+    assert other.entry(("dense",), ()).mean == pytest.approx(0.4)
+    assert "on validation images" in other.caption
+
+
 # -- means, spread, marks, gaps ---------------------------------------------------------------------------------------
 
 

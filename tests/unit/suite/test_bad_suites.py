@@ -70,6 +70,10 @@ def fault(load: Load, text: str) -> str:
             "report: {headline: {metric: acc/server@local}}",
             "suite.yaml:10: acc/server@local needs test images of each client; set evaluate.local",
         ),
+        (
+            "report: {tables: [{headline: {metric: acc/server@local}}]}",
+            "suite.yaml:10: acc/server@local needs test images of each client; set evaluate.local",
+        ),
         ("evaluate: {local: all}", "suite.yaml:10: evaluate.local should be 'none', 'global' or 'own', got 'all'"),
         # YAML itself
         ("local: {}", "suite.yaml:10: not valid YAML: found duplicate key"),

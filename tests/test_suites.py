@@ -73,7 +73,6 @@ def _scaled_down(name: str) -> list[str]:
     """Settings that make each cell of a suite a matter of a second: images, rounds, channels, servers' budgets."""
     suite = load_suite(find_suite(Path(name)))
     cells = [planned.cell for planned in suite.cells]
-    datasets = dict.fromkeys(cell.dataset.name for cell in cells)
     models = {json.dumps(_narrow(cell.models.model_dump(exclude_defaults=True))): None for cell in cells}
     budgets = [
         {"when": {"algorithm": name}, "set": {f"algorithm.params.{key}": value for key, value in params.items()}}
@@ -81,16 +80,18 @@ def _scaled_down(name: str) -> list[str]:
         if (params := _small_budget(name))
     ]
     rounds = min(2, *(cell.federation.rounds for cell in cells))
-    lists = any(isinstance(cell.models.widths, list) for cell in cells)  # one width per client
-    axis = "grid." if "federation.clients" in suite.axes else ""
-    return [
-        *SMALL,
-        *([] if lists else [f"{axis}federation.clients={[4, 10] if axis else 3}"]),
-        f"federation.rounds={rounds}",
-        f"overrides={json.dumps(budgets)}",
-        f"grid.dataset=[{', '.join(datasets)}]" if "dataset" in suite.axes else f"dataset={next(iter(datasets))}",
-        f"grid.models=[{', '.join(models)}]" if "models" in suite.axes else f"models={next(iter(models))}",
+    small = {
+        "federation.rounds": [rounds],
+        "dataset": list(dict.fromkeys(cell.dataset.name for cell in cells)),
+        "models": [json.loads(text) for text in models],
+    }
+    if not any(isinstance(cell.models.widths, list) for cell in cells):  # which has one entry per client
+        small["federation.clients"] = [4, 10] if "federation.clients" in suite.axes else [3]
+    settings = [
+        f"grid.{key}={json.dumps(values)}" if key in suite.axes else f"{key}={json.dumps(values[0])}"
+        for key, values in small.items()
     ]
+    return [*SMALL, *settings, f"overrides={json.dumps(budgets)}"]
 
 
 def _small_budget(algorithm: str) -> Mapping[str, Any]:

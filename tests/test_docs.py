@@ -21,7 +21,7 @@ from mosaic_bench.data.catalog import CATALOG
 from mosaic_bench.engine.algorithms import algorithm_names, find_algorithm, load_plugins
 from mosaic_bench.models import ARCHITECTURES, build, width_ratios
 from mosaic_bench.store import State, Store
-from mosaic_bench.suite import PlotSpec, TableSpec
+from mosaic_bench.suite import PlotSpec, TableSpec, find_suite, load_suite
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -80,6 +80,14 @@ def test_every_architecture_is_in_the_table_with_its_parameters() -> None:
         model = build(name, channels=3, size=32, classes=10)
         parameters = sum(tensor.numel() for tensor in model.parameters())
         assert table[name][1:] == [f"{model.feature_width:,}", f"{parameters:,}"]
+
+
+def test_the_papers_grids_have_the_cells_that_the_page_says() -> None:
+    table = {name: row for name, row in rows("paper.md", "Suites").items() if set(name) - set("-") and name != "suite"}
+    assert {name: f"{len(load_suite(find_suite(Path(name))).cells):,}" for name in table} == {
+        name: row[1] for name, row in table.items()
+    }
+    assert len(table) == 6
 
 
 @pytest.mark.parametrize("rho", [5, 10, 20])

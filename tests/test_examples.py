@@ -83,8 +83,9 @@ def test_what_new_writes_passes_its_own_test_and_runs(tmp_path: Path) -> None:
     assert "pytest test_fed_best.py" in printed
     python("-m", "pytest", "-q", "test_fed_best.py", folder=tmp_path)
     suite = ["quickstart", "--plugin", "fed_best.py", "--set", "grid.algorithm=[fedavg, fed-best]"]
+    suite += ["--set", "suite=fed_best"]
     python("-m", "mosaic_bench", "run", *suite, "--set", "grid.seed=[0]", "--isolation", "none", folder=tmp_path)
-    found = accuracies(tmp_path / "results/quickstart", "algorithm")
+    found = accuracies(tmp_path / "results/fed_best", "algorithm")
     assert found["fedavg"][0] == found["fed-best"][0]  # server_lr is 1 unless said otherwise
     again = subprocess.run(
         [sys.executable, "-m", "mosaic_bench", "new", "fed-best"],

@@ -43,4 +43,5 @@ def new(
     algorithm, test = texts
     print(f"{algorithm}: the algorithm; {test}: its test. What to do next:")
     print(f"  pytest {test}")
-    print(f"  python -m mosaic_bench run quickstart --plugin {algorithm} --set 'grid.algorithm=[fedavg, {name}]'")
+    grid = f"--set 'grid.algorithm=[fedavg, {name}]' --set suite={module}"
+    print(f"  python -m mosaic_bench run quickstart --plugin {algorithm} {grid}")

@@ -82,6 +82,20 @@ def test_a_run_starts_with_the_cells_that_take_longest_and_the_plan_then_tells_w
     assert 0 < seconds[0] < seconds[2] < seconds[1]
 
 
+def test_a_gpu_that_is_not_here_is_planned_from_flops_at_the_speed_given(
+    uneven: Path, tmp_path: Path, call: Call
+) -> None:
+    options = ["plan", uneven, "--results", tmp_path / "results", "-j", "1", "--set", "local.steps=1000"]
+    slow, fast = call(*options, "--speed", "1e6").out, call(*options, "--speed", "1e7").out
+    found = [re.search(r"([\d.]+) GPU-hours; .* with 1 at a time$", out, re.MULTILINE) for out in (slow, fast)]
+    hours = [float(each[1]) for each in found if each]
+    assert "at an assumed 0.001 GFLOP/s" in slow
+    assert all(text.startswith("~ ") for text in expected(slow))
+    assert hours[0] == pytest.approx(10 * hours[1], rel=0.05)
+    assert hours[1] > 0.5
+    assert call(*options, "--speed", "10").code == 2
+
+
 def test_missing_data_is_planned_from_the_catalog(tmp_path: Path, cache: Path, call: Call) -> None:
     suite = tmp_path / "absent.yaml"
     suite.write_text(UNEVEN.replace("{name: digits, train: 60, test: 20}", "food101"))

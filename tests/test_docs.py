@@ -1,6 +1,10 @@
 """The tables and examples of docs/ say what the code does."""
 
+import ast
 import re
+import runpy
+import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
@@ -10,7 +14,9 @@ from typing import get_args
 
 import pytest
 from support import describe, jobs_of, run_until
+from typer.main import get_command
 
+from mosaic_bench.cli import app
 from mosaic_bench.data.catalog import CATALOG
 from mosaic_bench.engine.algorithms import algorithm_names, find_algorithm, load_plugins
 from mosaic_bench.models import ARCHITECTURES, build, width_ratios
@@ -88,6 +94,57 @@ def test_every_preset_and_every_kind_of_figure_is_described() -> None:
     assert set(get_args(PlotSpec.model_fields["kind"].annotation)) == described - {"kind", "---"}
 
 
+@pytest.mark.parametrize(
+    ("page", "example"),
+    [("algorithms.md", "fl_median/fl_median.py"), ("models.md", "plainnet.py"), ("data.md", "geometric.py")],
+)
+def test_a_page_shows_its_example_as_it_is(page: str, example: str) -> None:
+    code = (DOCS.parent / "examples" / example).read_text(encoding="utf-8")
+    assert f"```python\n{code}```" in (DOCS / page).read_text(encoding="utf-8")
+    assert len(code.splitlines()) < 60
+
+
+def test_the_generated_pages_are_up_to_date() -> None:
+    generate = runpy.run_path(str(DOCS / "generate.py"))
+    for name, make in generate["PAGES"].items():
+        assert (DOCS / name).read_text(encoding="utf-8") == make(), f"run python docs/generate.py ({name})"
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=DOCS.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "WARNING -" not in done.stderr
+    assert (tmp_path / "site" / "index.html").exists()
+
+
+def test_every_page_stands_in_the_navigation() -> None:
+    nav = (DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8")
+    assert {page.name for page in DOCS.glob("*.md")} == set(re.findall(r": ([\w-]+\.md)$", nav, re.MULTILINE))
+
+
+def _texts_of_the_code() -> str:
+    """Every string of the package and the baselines; what an f-string fills in is an ellipsis."""
+    found = []
+    for file in [*DOCS.parent.glob("mosaic_bench/**/*.py"), *DOCS.parent.glob("baselines/*.py")]:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                found.append("".join(str(v.value) if isinstance(v, ast.Constant) else "…" for v in node.values))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return "\n".join(found)
+
+
+def test_the_program_can_say_every_message_of_the_questions() -> None:
+    texts = _texts_of_the_code()
+    messages = re.findall(r"^`(.*)`.*\n:", (DOCS / "faq.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(messages) > 12
+    for message in messages:
+        parts = [part.strip(" ':") for part in re.split(r"…|NAME|\bN\b|AXIS=\[\.\.\.\]", message)]
+        assert all(part in texts for part in parts if len(part) > 3), message
+
+
 @pytest.fixture
 def plainnet(tmp_path: Path) -> Iterator[Path]:
     """The worked example as a file, forgotten after the test."""
@@ -111,3 +168,22 @@ def test_the_own_architecture_of_the_docs_trains_in_slices(plainnet: Path, tmp_p
     )
     [job] = jobs_of(suite, [])
     assert run_until(describe(job, tmp_path, []), []) is State.DONE
+
+
+RUN_COMMANDS = runpy.run_path(str(DOCS / "run_commands.py"))
+COMMANDS = [command for page in RUN_COMMANDS["pages"]([]) for command in RUN_COMMANDS["commands"](page)]
+
+
+PARTS = {part.strip() for command in COMMANDS for part in re.split(r" && | > | & ?$", command)}
+
+
+@pytest.mark.parametrize("command", sorted(part for part in PARTS if part.startswith("python -m mosaic_bench ")))
+def test_every_command_shown_is_one_that_the_program_takes(command: str) -> None:
+    """Verb, arguments and options are parsed as the program does, and nothing is run."""
+    verb, rest = get_command(app), shlex.split(command)[3:]
+    while hasattr(verb, "commands") and rest[0] in verb.commands:
+        verb, rest = verb.commands[rest[0]], rest[1:]
+    given, left, _ = verb.make_parser(verb.context_class(verb)).parse_args(list(rest))
+    assert not left
+    required = {parameter.name for parameter in verb.params if parameter.required}
+    assert required <= {name for name, value in given.items() if value}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from mosaic_bench.cli import (
     gate,
     listing,
     merge,
+    new,
     plan,
     plots,
     report,
@@ -46,14 +48,26 @@ app.command("report")(report.report)
 app.command("merge")(merge.merge)
 app.command("export")(export.export)
 app.command("list")(listing.list_)
+app.command("new")(new.new)
 app.command("doctor")(doctor.doctor)
 app.add_typer(data.app, name="data")
 
 
 def _print_version(asked: bool) -> None:
     if asked:
-        print(f"mosaic_bench {__version__}")
+        print(_version())
         raise typer.Exit
+
+
+def _version() -> str:
+    """``mosaic_bench 0.1.0 (commit 0123456789ab, modified), torch 2.4.0``; nothing of it imports torch."""
+    from importlib.metadata import version
+
+    from mosaic_bench.revision import revision
+
+    found = revision()
+    commit = "" if found is None else f" (commit {found[0][:12]}{', modified' if found[1] else ''})"
+    return f"mosaic_bench {__version__}{commit}, torch {version('torch')}, Python {platform.python_version()}"
 
 
 @app.callback()

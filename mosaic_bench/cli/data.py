@@ -73,11 +73,12 @@ def show_command(
     Of a suite, every partition that its cells use is shown as the run makes it.
     """
     from mosaic_bench.cli.partitions import show_dataset, show_suite
+    from mosaic_bench.suite import find_suite
 
     if _is_suite(target):
         given = {"--partition": partition, "--clients": clients, "--seed": seed, "--train": train}
         _refuse(given, "describes a data set; for a suite use --only or --set")
-        show_suite(Path(target), data, set_, only, plugin, out)
+        show_suite(find_suite(Path(target)), data, set_, only, plugin, out)
     else:
         _refuse({"--set": set_, "--only": only, "--plugin": plugin}, f"is for suites, and {target} is no .yaml file")
         show_dataset(target, "iid" if partition is None else partition, clients or 10, seed or 0, train, data, out)
@@ -97,9 +98,9 @@ def _datasets_of(target: str) -> list[str]:
     """Return the data sets that a suite names for clients and server; any other name stands for itself."""
     if not _is_suite(target):
         return [target]
-    from mosaic_bench.suite import load_suite
+    from mosaic_bench.suite import find_suite, load_suite
 
-    cells = [planned.cell for planned in load_suite(Path(target)).cells]
+    cells = [planned.cell for planned in load_suite(find_suite(Path(target))).cells]
     public = [cell.federation.public for cell in cells]
     return [
         *(cell.dataset.name for cell in cells),

@@ -13,7 +13,7 @@ from mosaic_bench.cli.output import amount_of_bytes, duration, make_console, pri
 from mosaic_bench.store import State, Status, Store, shown_state
 
 if TYPE_CHECKING:
-    from mosaic_bench.engine.costs import Cost, Forecast
+    from mosaic_bench.engine.costs import Cost
 
 _AFFORDABLE = 60.0  # seconds that timing takes when nobody asked for it
 _UNLIMITED = 1e9
@@ -38,6 +38,10 @@ def plan(
             show_default=False,
         ),
     ] = None,
+    speed: Annotated[
+        float | None,
+        typer.Option(min=1e6, help="Plan for a GPU that is not here, of so many FLOP/s, such as 1e13."),
+    ] = None,
 ) -> None:
     """List the cells of a suite with their states and what they are expected to cost."""
     loaded, jobs, datasets = load_jobs(suite, data, set_, only, plugin)
@@ -47,15 +51,15 @@ def plan(
 
     wanted = [job for job in jobs if job.wanted]
     store, found = Store(results / loaded.name), choose_devices(devices)
-    chosen, at_a_time = found[0], Slots(found, workers, None, loaded.run.threads).count
+    slots = Slots(found, workers, None, loaded.run.threads)
     entries = [(job, None if job.missing else store.cell(job.key(datasets))) for job in wanted]
     states = [None if folder is None else folder.status() for _, folder in entries]
     console = make_console()
     console.print(f"{loaded.title}: {len(wanted)} cells")
-    forecast = Forecast(datasets, chosen, loaded.run.threads)
-    if calibrate is not False:
+    forecast = Forecast(datasets, found[0], loaded.run.threads)
+    if speed is None and calibrate is not False:
         forecast.calibrate(entries, _UNLIMITED if calibrate else _AFFORDABLE, console.print)
-    costs = forecast.costs(entries)
+    costs = forecast.costs(entries) if speed is None else forecast.costs_at(entries, speed)
     rows = [
         (
             "--" if folder is None else folder.key,
@@ -66,7 +70,9 @@ def plan(
         for (job, folder), cost in zip(entries, costs, strict=True)
     ]
     print_rows(console, ("key", *loaded.axes, "state", "expected"), rows, right=("expected",))
-    for line in [*_summary(states, costs, at_a_time, chosen, forecast), *missing_data(wanted)]:
+    here = found[0] == "cpu" and speed is None
+    unit, at_a_time = "core" if here else "GPU", slots.count if speed is None else workers or 1
+    for line in [*_summary(states, costs, at_a_time, unit, speed or forecast.speed), *missing_data(wanted)]:
         console.print(line)
 
 
@@ -74,7 +80,7 @@ _SIGNS = {"finished": "", "timed": "≈ ", "flops": "~ "}
 
 
 def _summary(
-    states: Sequence[Status | None], costs: Sequence[Cost], workers: int, device: str, forecast: Forecast
+    states: Sequence[Status | None], costs: Sequence[Cost], workers: int, unit: str, speed: float
 ) -> list[str]:
     """Say what is left to do, what it needs, and how far these numbers can be trusted."""
     from mosaic_bench.engine.costs import Basis, makespan
@@ -88,10 +94,10 @@ def _summary(
         return ["nothing to do"]
     seconds = [cost.seconds * left for cost, left in todo]
     hours = sum(seconds) / 3600
-    slot, kept = "core" if device == "cpu" else "GPU", sum(cost.disk for cost in costs)
+    kept = sum(cost.disk for cost in costs)
     checkpoints = sum(sorted((cost.checkpoint for cost, _ in todo), reverse=True)[:workers])
     lines = [
-        f"to do: {len(todo)} cells, {hours:,.{0 if hours >= 10 else 2}f} {slot}-hours; "
+        f"to do: {len(todo)} cells, {hours:,.{0 if hours >= 10 else 2}f} {unit}-hours; "
         f"about {duration(makespan(seconds, workers))} with {workers} at a time",
         f"on disk: {amount_of_bytes(kept)} when all is done, {amount_of_bytes(checkpoints)} of checkpoints meanwhile",
     ]
@@ -100,7 +106,7 @@ def _summary(
         lines.append("≈ from a few timed steps")
     if Basis.FLOPS in bases:
         lines.append(
-            f"~ from FLOPs of local training and evaluation, at an assumed {forecast.speed / 1e9:,g} GFLOP/s or what a "
+            f"~ from FLOPs of local training and evaluation, at an assumed {speed / 1e9:,g} GFLOP/s or what a "
             "cut timing reached; what the server does comes on top"
         )
     return lines

@@ -12,9 +12,10 @@ def find_store(argument: Path, results: Path) -> Store:
     if argument.is_dir():
         return Store(argument)
     if argument.suffix in {".yaml", ".yml"}:
+        from mosaic_bench.suite import find_suite
         from mosaic_bench.suite.source import read_source
 
-        return Store(results / str(read_source(argument).data.get("suite", argument.stem)))
+        return Store(results / str(read_source(find_suite(argument)).data.get("suite", argument.stem)))
     return Store(results / argument)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import platform
-import subprocess
 import sys
 from functools import cache
 from importlib.metadata import version
@@ -13,11 +12,9 @@ from typing import Any
 
 import torch
 
-import mosaic_bench
 from mosaic_bench.api import Algorithm
+from mosaic_bench.revision import revision
 from mosaic_bench.store import algorithm_files, describe_sources
-
-_PACKAGE = Path(mosaic_bench.__file__).parent
 
 
 def numeric_environment(device: torch.device) -> dict[str, Any]:
@@ -51,16 +48,8 @@ def sources_of(algorithm: type[Algorithm]) -> dict[str, Any]:
 
 def _git() -> dict[str, Any] | None:
     """Revision of the checkout the package runs from, and whether it has uncommitted changes; None outside one."""
-    try:
-        revision = _git_output("rev-parse", "HEAD")
-        return {"revision": revision, "dirty": bool(_git_output("status", "--porcelain", "--untracked-files=no"))}
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _git_output(*arguments: str) -> str:
-    command = ["git", "-C", str(_PACKAGE), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    found = revision()
+    return None if found is None else {"revision": found[0], "dirty": found[1]}
 
 
 def _processor() -> str:

@@ -14,7 +14,7 @@ from mosaic_bench.report.table import Note, Table
 
 _MARKS = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
 _SHADE = r"\cellcolor{gray!20}"
-_COLUMN, _PAGE, _SMALL_PAGE = 48, 95, 120  # letters that fit a column, a page, and a page in footnote size
+_COLUMN, _PAGE, _SMALL_PAGE = 48, 95, 105  # letters that fit a column, a page, and a page in footnote size
 _GREEK = {
     **{"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta", "θ": "theta"},
     **{"κ": "kappa", "λ": "lambda", "μ": "mu", "ν": "nu", "ξ": "xi", "π": "pi", "ρ": "rho", "σ": "sigma"},
@@ -37,10 +37,11 @@ _ESCAPED = {
 
 
 def render_latex(table: Table, suite: str) -> str:
-    """Return a ``table`` environment; the paper needs booktabs, and for shades ``\\usepackage[table]{xcolor}``.
+    """Return a ``table`` environment, for booktabs, graphicx and, with shades, ``\\usepackage[table]{xcolor}``.
 
     Best means are bold, second ones underlined; the label is ``tab:SUITE-NAME``; notes stand below. Tables too
-    wide for a column span a two-column page (``table*``), and get smaller letters where that is not enough.
+    wide for a column span a two-column page (``table*``), get smaller letters where that is not enough, and are scaled
+    to the page where even that is not.
     """
     letters = _width(table)
     heading = [*_row_headings(table), *_column_headings(table)]
@@ -63,9 +64,9 @@ def render_latex(table: Table, suite: str) -> str:
     )
     lines = _ruled(text, table)
     if letters > _PAGE:
-        size = r"\footnotesize" if letters <= _SMALL_PAGE else r"\scriptsize"
-        lines.insert(lines.index(r"\centering") + 1, rf"{size}\setlength{{\tabcolsep}}{{3pt}}")
-    return _with_notes(lines, table.notes)
+        lines.insert(lines.index(r"\centering") + 1, r"\footnotesize\setlength{\tabcolsep}{3pt}")
+    written = _with_notes(lines, table.notes)
+    return _scaled(written) if letters > _SMALL_PAGE else written
 
 
 def escape(text: str) -> str:
@@ -129,6 +130,12 @@ def _rules(columns: list[Label], depth: int, left: int) -> str:
         rules.append(rf"\cmidrule(lr){{{left}-{right}}}")
         left = right + 1
     return " ".join(rules)
+
+
+def _scaled(text: str) -> str:
+    """The tabular, and not its notes, made as wide as the page."""
+    begin, end = r"\begin{tabular}", r"\end{tabular}"
+    return text.replace(begin, rf"\resizebox{{\textwidth}}{{!}}{{{begin}").replace(end, f"{end}}}")
 
 
 def _with_notes(lines: list[str], notes: Sequence[Note]) -> str:

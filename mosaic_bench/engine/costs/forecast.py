@@ -65,6 +65,13 @@ class Forecast:
         self._book.save()
         return [known[candidate.shape] for candidate in found]
 
+    def costs_at(self, cells: Sequence[Entry], speed: float) -> list[Cost]:
+        """Return what each cell would cost on a device that is not here: its FLOPs, at ``speed`` of them a second."""
+        found = [self._candidate(job, folder) for job, folder in cells]
+        known = {shape: self._from_flops(alike[0], speed) for shape, alike in _by_shape(found).items()}
+        self._book.save()
+        return [known[candidate.shape] for candidate in found]
+
     def calibrate(
         self,
         cells: Sequence[Entry],

@@ -105,7 +105,7 @@ def test_show_of_a_suite_shows_every_split_once_and_names_missing_data(suite: Pa
         (["own", "--partition", "{"], "--partition {: not valid YAML"),
         (["own", "--only", "seed=0"], "--only is for suites, and own is no .yaml file"),
         (["s.yaml", "--seed", "0"], "--seed describes a data set; for a suite use --only or --set"),
-        (["nowhere.yml"], "nowhere.yml: cannot read the suite file"),
+        (["nowhere.yml"], "nowhere.yml: there is no such file, and no suite of that name"),
     ],
 )
 def test_show_says_what_is_wrong(arguments: list[str], message: str) -> None:

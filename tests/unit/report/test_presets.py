@@ -181,7 +181,7 @@ def test_every_table_compiles(tmp_path: Path) -> None:
     body = "\n".join(render_latex(table, "paper") for table in tables)
     references = " ".join(rf"\ref{{{label}}}" for label in re.findall(r"\\label\{(.*?)\}", body))
     document = (
-        "\\documentclass[twocolumn]{article}\n\\usepackage[utf8]{inputenc}\n\\usepackage{booktabs}\n"
+        "\\documentclass[twocolumn]{article}\n\\usepackage[utf8]{inputenc}\n\\usepackage{booktabs,graphicx}\n"
         f"\\usepackage[table]{{xcolor}}\n\\begin{{document}}\n{references}\n{body}\n\\end{{document}}\n"
     )
     (tmp_path / "paper.tex").write_text(document)
@@ -190,4 +190,6 @@ def test_every_table_compiles(tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120)
         assert done.returncode == 0, done.stdout[-3000:]
     assert "undefined" not in done.stdout
+    too_wide = [float(points) for points in re.findall(r"Overfull \\hbox \(([\d.]+)pt", done.stdout)]
+    assert max(too_wide, default=0.0) < 15, too_wide  # points; half a letter of room on either side
     assert (tmp_path / "paper.pdf").stat().st_size > 10_000

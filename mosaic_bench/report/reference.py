@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -143,7 +143,7 @@ def make_reference(study: Study, probes: Sequence[Study], made: Mapping[str, Any
     others = [_numbers(measured(probe, seeds[0])) for probe in probes]
     cells = {}
     for name, cell in by_seed[0].items():
-        steps = [_tolerant(cell.steps[i], [other[name].steps[i] for other in others]) for i in range(len(cell.steps))]
+        steps = _tolerant(cell.steps, [other[name].steps for other in others])
         accuracies = [cells_of_seed[name].accuracy for cells_of_seed in by_seed]
         cells[name] = CellReference(cell.key, accuracies, cell.bytes, cell.partition, steps)
     return Reference(study.suite, seeds[0], seeds, dict(made), cells)
@@ -191,9 +191,13 @@ def name_of(study: Study, coordinates: Mapping[str, str]) -> str:
 
 
 def group_of(tensor: str) -> str:
-    """Tensors that share a tolerance: of one attribute of the algorithm, and of one kind (``servers running_var``)."""
+    """Tensors that share a tolerance: of one attribute of the algorithm, and of one kind (``servers running_var``).
+
+    Those that are numbered, in a list, are of one kind.
+    """
     attribute, _, rest = tensor.partition(".")
-    return f"{attribute} {rest.rpartition('.')[2]}".strip()
+    kind = rest.rpartition(".")[2]
+    return attribute if not kind or kind.isdecimal() else f"{attribute} {kind}"
 
 
 def relative(one: float, other: float) -> float:
@@ -221,13 +225,20 @@ def _numbers(cells: Mapping[str, Measured | str]) -> dict[str, Measured]:
     return {name: cell for name, cell in cells.items() if isinstance(cell, Measured)}
 
 
-def _tolerant(step: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """A record with its numbers rounded, and what each group of them may drift by."""
-    drifts: dict[str, float] = {}
-    for other in others:
-        for name, value in numbers_of(step).items():
-            group = group_of(name)
-            drifts[group] = max(drifts.get(group, 0.0), relative(value, numbers_of(other)[name]))
+def _tolerant(steps: Steps, others: Sequence[Steps]) -> Steps:
+    """Records with their numbers rounded, and what each group of them may drift by."""
+    drifts: dict[str, float] = {}  # the largest so far: what has drifted once may come back by chance alone
+    records = []
+    for step, *same_step in zip(steps, *others, strict=True):
+        for other in map(numbers_of, same_step):
+            for name, value in numbers_of(step).items():
+                group = group_of(name)
+                drifts[group] = max(drifts.get(group, 0.0), relative(value, other[name]))
+        records.append(_record(step, drifts))
+    return records
+
+
+def _record(step: Mapping[str, Any], drifts: Mapping[str, float]) -> dict[str, Any]:
     tolerance = {group: _MARGIN * drift for group, drift in sorted(drifts.items())}
     return {
         "step": step["step"],

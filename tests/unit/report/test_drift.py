@@ -90,7 +90,7 @@ def test_tensors_of_one_kind_in_one_part_of_the_state_share_a_tolerance() -> Non
         "servers running_var",
         "servers running_var",
         "head bias",
-        "pool 3",
+        "pool",
         "counts",
     ]
 

@@ -31,6 +31,7 @@ from mosaic_bench.store.atomic import replace_json
 from mosaic_bench.suite import Cell
 
 ALLOWED = 3.0  # times the saved ratio
+AGAIN = 3  # more looks before a part fails
 SECONDS = 1.0  # for a part, in which a short one finds a moment when nothing disturbs it
 FILE = Path(__file__).with_name("ratios.json")
 SAVE = os.environ.get("MOSAIC_BENCH_SAVE_RATIOS") == "1"
@@ -86,8 +87,11 @@ def check(benchmark: BenchmarkFixture, yardstick: Callable[[], float], request: 
         benchmark.extra_info["bare steps"] = ratio
         if SAVE:
             replace_json(FILE, dict(sorted((saved | {name: float(f"{ratio:.3g}")}).items())))
-        else:
-            assert ratio < ALLOWED * saved[name], f"{ratio:.3g} bare steps; {saved[name]} when they were saved"
+            return
+        for _ in range(AGAIN):
+            if ratio >= ALLOWED * saved[name]:  # a slow part stays slow; a disturbance goes by
+                ratio = min(ratio, min(seconds(part) for _ in range(4)) / yardstick())
+        assert ratio < ALLOWED * saved[name], f"{ratio:.3g} bare steps; {saved[name]} when they were saved"
 
     return compare
 

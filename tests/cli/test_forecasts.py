@@ -63,7 +63,7 @@ def test_a_plan_calibrates_once_and_remembers(uneven: Path, tmp_path: Path, call
     timed = call("plan", *options)
     assert all(text.startswith("≈ ") for text in expected(timed.out))
     assert re.search(r"^to do: 3 cells, \S+ core-hours; about \S+ s with 2 at a time$", timed.out, re.MULTILINE)
-    assert re.search(r"^on disk: 1\d kB when all is done, \S+ kB of checkpoints meanwhile$", timed.out, re.MULTILINE)
+    assert re.search(r"^on disk: \d\d kB when all is done, \S+ kB of checkpoints meanwhile$", timed.out, re.MULTILINE)
     assert call("plan", *options, "--no-calibration").out == timed.out
     assert not (tmp_path / "results").exists()
 

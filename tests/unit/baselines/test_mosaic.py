@@ -188,13 +188,14 @@ def test_mixed_rounds_send_images_with_answers_and_others_do_not() -> None:
 
 def test_presets_are_other_defaults_of_the_same_code() -> None:
     names = [name for name in algorithm_names() if name.startswith("mosaic/")]
-    assert len(names) == 16
+    assert len(names) == 17
     for name in names:
         assert issubclass(find_algorithm(name), Mosaic)
     published = ALGORITHMS["mosaic/published"].Params()
     assert (published.fusion, published.meta_epochs, published.js) == ("published", 150, "bhattacharyya")
     assert {name for name in names if ALGORITHMS[name].extension} == {
-        "mosaic/gate", "mosaic/mixed-rounds", "mosaic/statistics", "mosaic/statistics-real-images",
+        "mosaic/gate", "mosaic/guided-rounds", "mosaic/mixed-rounds", "mosaic/statistics",
+        "mosaic/statistics-real-images",
     }  # fmt: skip
     with pytest.raises(ValueError, match="has no entropy"):
         with_defaults(Mosaic.Params, "test", entropy=1.0)

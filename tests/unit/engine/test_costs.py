@@ -138,7 +138,7 @@ def test_finished_cells_count_more_than_timed_steps_and_those_more_than_flops(tm
     (finished,) = set(forecast.costs(entries))
     times = [step["time"] for step in folder.steps()]
     worked = times[-1]["client_seconds"] + times[-1]["server_seconds"] + sum(time["evaluate_seconds"] for time in times)
-    kept = sum(file.stat().st_size for file in folder.path.iterdir())
+    kept = sum(file.stat().st_size for file in folder.path.rglob("*") if file.is_file())
     assert finished == Cost(pytest.approx(worked), kept, timed.checkpoint, Basis.FINISHED)
     assert timed.disk == pytest.approx(kept, rel=0.25)
 

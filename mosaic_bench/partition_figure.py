@@ -1,5 +1,7 @@
 """Pictures of a partition: how many images of each class every client holds."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,11 +12,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INCHES_PER_ROW = 0.32
-MOST_ROWS = 40  # more rows or columns share the room of these
-LARGEST_BUBBLE = 300  # square points; three quarters of a row across
-MOST_TICKS = 25
-MOST_NUMBERED = 400
+_INCHES_PER_ROW = 0.32
+_MOST_ROWS = 40  # more rows or columns share the room of these
+_LARGEST_BUBBLE = 300  # square points; three quarters of a row across
+_MOST_TICKS = 25
+_MOST_NUMBERED = 400  # places of the heat map that still say their number
 
 
 def plot_partition(table: Sequence[Sequence[int]], classes: Sequence[str], stem: Path) -> list[Path]:
@@ -37,14 +39,14 @@ def plot_partition(table: Sequence[Sequence[int]], classes: Sequence[str], stem:
     ]
 
 
-def draw_bubbles(counts: np.ndarray, classes: Sequence[str]) -> "Figure":
+def draw_bubbles(counts: np.ndarray, classes: Sequence[str]) -> Figure:
     """Draw one bubble per client and class, its area the number of images; counts int (clients, classes)."""
     from matplotlib.ticker import MaxNLocator
 
     figure, axes = _canvas(counts)
     client, label = np.nonzero(counts)
     # In a crowded picture bubbles shrink more slowly than rows: they may overlap, but small ones stay visible.
-    largest = LARGEST_BUBBLE * min(1, MOST_ROWS / max(counts.shape))
+    largest = _LARGEST_BUBBLE * min(1, _MOST_ROWS / max(counts.shape))
     size = largest * counts[client, label] / counts.max()
     axes.scatter(client, label, s=size, c=label, cmap="viridis", linewidths=0)
     axes.set_title(f"area: images, at most {counts.max()}")
@@ -52,13 +54,13 @@ def draw_bubbles(counts: np.ndarray, classes: Sequence[str]) -> "Figure":
     axes.set_ylabel("class")
     axes.set_xlim(-0.6, counts.shape[0] - 0.4)
     axes.set_ylim(counts.shape[1] - 0.4, -0.6)
-    axes.xaxis.set_major_locator(MaxNLocator(MOST_TICKS, integer=True))
-    if len(classes) <= MOST_TICKS:
+    axes.xaxis.set_major_locator(MaxNLocator(_MOST_TICKS, integer=True))
+    if len(classes) <= _MOST_TICKS:
         axes.set_yticks(range(len(classes)), classes)
     return figure
 
 
-def _heatmap(counts: np.ndarray, classes: Sequence[str]) -> "Figure":
+def _heatmap(counts: np.ndarray, classes: Sequence[str]) -> Figure:
     import seaborn
 
     figure, axes = _canvas(counts)
@@ -68,10 +70,10 @@ def _heatmap(counts: np.ndarray, classes: Sequence[str]) -> "Figure":
         ax=axes,
         cmap="rocket_r",
         vmin=0,
-        annot=numbers if counts.size <= MOST_NUMBERED else False,
+        annot=numbers if counts.size <= _MOST_NUMBERED else False,
         fmt="",
         annot_kws={"fontsize": 6},
-        yticklabels=list(classes) if len(classes) <= MOST_TICKS else "auto",
+        yticklabels=list(classes) if len(classes) <= _MOST_TICKS else "auto",
         cbar_kws={"label": "images"},
     )
     axes.set_xlabel("client")
@@ -80,16 +82,16 @@ def _heatmap(counts: np.ndarray, classes: Sequence[str]) -> "Figure":
     return figure
 
 
-def _canvas(counts: np.ndarray) -> "tuple[Figure, Axes]":
+def _canvas(counts: np.ndarray) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure
 
-    clients, classes = (min(n, MOST_ROWS) for n in counts.shape)
+    clients, classes = (min(n, _MOST_ROWS) for n in counts.shape)
     # A Figure of its own needs no display and no pyplot state.
-    figure = Figure(figsize=(2.5 + INCHES_PER_ROW * clients, 1.2 + INCHES_PER_ROW * classes), layout="constrained")
+    figure = Figure(figsize=(2.5 + _INCHES_PER_ROW * clients, 1.2 + _INCHES_PER_ROW * classes), layout="constrained")
     return figure, figure.add_subplot()
 
 
-def _save(figure: "Figure", stem: Path) -> list[Path]:
+def _save(figure: Figure, stem: Path) -> list[Path]:
     paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("pdf", "png")]
     for path in paths:
         # Without its date the pdf of the same partition is the same file.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from mosaic_bench.conformance.federations import do_steps, exact, federation, run_until, separable, started
 from mosaic_bench.engine.datasets import Datasets
 from mosaic_bench.engine.resolve import Job, resolve
@@ -15,6 +17,7 @@ __all__ = [
     "cell",
     "describe",
     "do_steps",
+    "equal_states",
     "exact",
     "federation",
     "jobs_of",
@@ -42,6 +45,11 @@ def cell(**changes: Any) -> Cell:
             target = target[section]
         target[last] = value
     return Cell.model_validate(document)
+
+
+def equal_states(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    """True where two state dicts have the same names and the same bits."""
+    return first.keys() == second.keys() and all(torch.equal(tensor, second[name]) for name, tensor in first.items())
 
 
 def jobs_of(suite: Path, directories: list[Path]) -> list[Job]:

@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
+from mosaic_bench.cli.loading import named_datasets
 from mosaic_bench.cli.options import Data, Only, Plugin, Set
 from mosaic_bench.cli.output import make_console
+from mosaic_bench.cli.stores import is_suite_file
 from mosaic_bench.errors import UserError
 
 app = typer.Typer(help="Fetch, verify and show data sets.", no_args_is_help=True)
@@ -75,17 +77,13 @@ def show_command(
     from mosaic_bench.cli.partitions import show_dataset, show_suite
     from mosaic_bench.suite import find_suite
 
-    if _is_suite(target):
+    if is_suite_file(Path(target)):
         given = {"--partition": partition, "--clients": clients, "--seed": seed, "--train": train}
         _refuse(given, "describes a data set; for a suite use --only or --set")
         show_suite(find_suite(Path(target)), data, set_, only, plugin, out)
     else:
         _refuse({"--set": set_, "--only": only, "--plugin": plugin}, f"is for suites, and {target} is no .yaml file")
         show_dataset(target, "iid" if partition is None else partition, clients or 10, seed or 0, train, data, out)
-
-
-def _is_suite(target: str) -> bool:
-    return target.endswith((".yaml", ".yml"))
 
 
 def _refuse(options: Mapping[str, object], reason: str) -> None:
@@ -96,16 +94,12 @@ def _refuse(options: Mapping[str, object], reason: str) -> None:
 
 def _datasets_of(target: str) -> list[str]:
     """Return the data sets that a suite names for clients and server; any other name stands for itself."""
-    if not _is_suite(target):
+    file = Path(target)
+    if not is_suite_file(file):
         return [target]
     from mosaic_bench.suite import find_suite, load_suite
 
-    cells = [planned.cell for planned in load_suite(find_suite(Path(target))).cells]
-    public = [cell.federation.public for cell in cells]
-    return [
-        *(cell.dataset.name for cell in cells),
-        *(images.source for images in public if images is not None and images.source != "train"),
-    ]
+    return named_datasets(planned.cell for planned in load_suite(find_suite(file)).cells)
 
 
 def _fetch(names: Iterable[str], directory: Path) -> None:

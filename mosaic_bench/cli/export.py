@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mosaic_bench.cli.options import RESULTS, Results
+from mosaic_bench.cli.options import RESULTS, Finished, Results
 from mosaic_bench.cli.stores import find_store
 from mosaic_bench.errors import UserError
 
@@ -15,7 +15,7 @@ Format = Literal["csv", "parquet", "tensorboard"]
 
 
 def export(
-    suite: Annotated[Path, typer.Argument(help="Suite file, suite name, or results folder.", metavar="SUITE")],
+    suite: Finished,
     to: Annotated[Format, typer.Option("--to", help="What to write.")] = "csv",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File, or folder for TensorBoard. [default: in the results]")

@@ -15,7 +15,7 @@ from rich.console import Console
 from mosaic_bench.cli.options import RESULTS, Data, Finished, Only, Plugin
 from mosaic_bench.cli.output import make_console, print_rows
 from mosaic_bench.cli.run import Isolation, run
-from mosaic_bench.cli.stores import find_store
+from mosaic_bench.cli.stores import find_store, is_suite_file
 from mosaic_bench.errors import UserError
 from mosaic_bench.store import Store
 
@@ -42,16 +42,15 @@ def gate(
     because: Annotated[str | None, typer.Option(help="Why; goes into the history of the references.")] = None,
 ) -> None:
     """Run a suite and compare it with its reference; exit with 1 for a drop or a change, with 0 for a mere gain."""
-    is_file = suite.suffix in {".yaml", ".yml"}
     if update != (because is not None):
         raise UserError("--update and --because REASON go together")
-    if update and (only or not is_file):
+    if update and (only or not is_suite_file(suite)):
         raise UserError("--update takes a suite file, and all of its cells")
     how = {"data": data, "plugin": plugin, "workers": workers, "isolation": isolation}
     with _scratch() as scratch:
         if update and because is not None:
             _update(suite, against, because, results or scratch, scratch, how)
-        elif is_file:
+        elif is_suite_file(suite):
             _gate(_run(suite, _seed(suite, against), results or scratch, only, how), against, only)
         else:
             _gate(find_store(suite, results or RESULTS), against, only)

@@ -1,4 +1,4 @@
-"""From the arguments of a verb to jobs."""
+"""From the arguments of a verb to jobs, and the data that they need."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mosaic_bench.engine.datasets import Datasets
     from mosaic_bench.engine.resolve import Job
-    from mosaic_bench.suite import Suite
+    from mosaic_bench.suite import Cell, Suite
 
 
 def load_jobs(
@@ -32,6 +32,15 @@ def load_jobs(
     load_plugins(plugins or ())
     datasets = Datasets(data_directories(data or ()))
     return suite, resolve(suite, datasets), datasets
+
+
+def named_datasets(cells: Iterable[Cell]) -> list[str]:
+    """Return the data sets of these cells, each once: the clients' first, then what the server takes from elsewhere."""
+    cells = list(cells)
+    public = [cell.federation.public for cell in cells]
+    names = [cell.dataset.name for cell in cells]
+    names += [images.source for images in public if images is not None and images.source != "train"]
+    return list(dict.fromkeys(names))
 
 
 def missing_data(jobs: Iterable[Job]) -> list[str]:

@@ -112,10 +112,10 @@ def _show(title: str, dataset: Dataset, split: Split, out: Path) -> None:
 
 def _table(found: dict[str, Any], classes: int) -> Table:
     """One line per client: images, label entropy H in nats, total-variation distance TV, and images per class."""
-    labels = range(classes if classes <= _WIDEST else 0)
-    table = make_table("client", "images", "H", "TV", *map(str, labels), justify="right")
+    shown = range(classes if classes <= _WIDEST else 0)
+    table = make_table("client", "images", "H", "TV", *map(str, shown), justify="right")
     columns = zip(found["sizes"], found["entropy"], found["total_variation"], found["table"], strict=True)
     for client, (size, entropy, distance, counts) in enumerate(columns):
-        numbers = (str(counts[label] or "·") for label in labels)
+        numbers = (str(counts[number] or "·") for number in shown)
         table.add_row(str(client), str(size), f"{entropy:.2f}", f"{distance:.2f}", *numbers)
     return table

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _AFFORDABLE = 60.0  # seconds that timing takes when nobody asked for it
 _UNLIMITED = 1e9
+_SIGNS = {"finished": "", "timed": "≈ ", "flops": "~ "}  # by what is known of a cell's cost
 
 
 def plan(
@@ -74,9 +75,6 @@ def plan(
     unit, at_a_time = "core" if here else "GPU", slots.count if speed is None else workers or 1
     for line in [*_summary(states, costs, at_a_time, unit, speed or forecast.speed), *missing_data(wanted)]:
         console.print(line)
-
-
-_SIGNS = {"finished": "", "timed": "≈ ", "flops": "~ "}
 
 
 def _summary(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mosaic_bench.cli.loading import named_datasets
 from mosaic_bench.store import CellFolder
 
 if TYPE_CHECKING:
@@ -19,6 +21,11 @@ def rerun_options(jobs: Iterable[Job], datasets: Datasets, sets: Sequence[str], 
     options = [part for text in sets for part in ("--set", text)]
     options += [part for file in plugins for part in ("--plugin", str(file.resolve()))]
     return options + [part for folder in _data_folders(jobs, datasets) for part in ("--data", str(folder))]
+
+
+def rerun_plugins(options: Sequence[str]) -> list[Path]:
+    """Return the plugin files among these options."""
+    return [Path(value) for name, value in pairwise(options) if name == "--plugin"]
 
 
 def rerun_command(folder: CellFolder, description: dict[str, Any]) -> str:
@@ -41,10 +48,7 @@ def _data_folders(jobs: Iterable[Job], datasets: Datasets) -> list[Path]:
     """Return where the cells' data lies, but for places that are looked into anyway."""
     from mosaic_bench.data.locate import download_directory, locate
 
-    cells = [job.cell for job in jobs if not job.missing]
-    public = [cell.federation.public for cell in cells]
-    names = [cell.dataset.name for cell in cells]
-    names += [images.source for images in public if images is not None and images.source != "train"]
-    found = [locate(name, datasets.directories).location.absolute() for name in dict.fromkeys(names)]
+    names = named_datasets(job.cell for job in jobs if not job.missing)
+    found = [locate(name, datasets.directories).location.absolute() for name in names]
     given = [folder.absolute() for folder in datasets.directories if folder != download_directory()]
     return [folder for folder in given if any(place.is_relative_to(folder) for place in found)]

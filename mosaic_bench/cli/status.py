@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mosaic_bench.cli.options import RESULTS, Results
+from mosaic_bench.cli.options import RESULTS, Finished, Results
 from mosaic_bench.cli.output import duration, make_console, print_rows
 from mosaic_bench.cli.stores import find_store
 from mosaic_bench.store import State, Store
@@ -17,7 +16,7 @@ from mosaic_bench.store.progress import Progress, read_progress, time_left
 
 
 def status(
-    suite: Annotated[Path, typer.Argument(help="Suite file, suite name, or results folder.", metavar="SUITE")],
+    suite: Finished,
     results: Results = RESULTS,
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Go on showing what runs, until nothing is left.")

@@ -7,11 +7,16 @@ from pathlib import Path
 from mosaic_bench.store import CellFolder, Store, StoreError
 
 
+def is_suite_file(argument: Path) -> bool:
+    """True for the name of a YAML file, whether it is there or not."""
+    return argument.suffix in {".yaml", ".yml"}
+
+
 def find_store(argument: Path, results: Path) -> Store:
     """Return the store of a suite file, a suite's name, or a results folder itself."""
     if argument.is_dir():
         return Store(argument)
-    if argument.suffix in {".yaml", ".yml"}:
+    if is_suite_file(argument):
         from mosaic_bench.suite import find_suite
         from mosaic_bench.suite.source import read_source
 

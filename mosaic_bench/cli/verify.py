@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mosaic_bench.cli.options import RESULTS, Data, Results
 from mosaic_bench.cli.output import make_console
+from mosaic_bench.cli.rerun import rerun_plugins
 from mosaic_bench.cli.stores import find_cell
 
 
@@ -25,7 +24,7 @@ def verify(
     from mosaic_bench.engine.algorithms import load_plugins
     from mosaic_bench.engine.verify import verify
 
-    load_plugins(_plugins(folder.description().get("options", [])))
+    load_plugins(rerun_plugins(folder.description().get("options", [])))
     verdict = verify(folder, data_directories(data or ()))
     console = make_console()
     for line in verdict.differences:
@@ -34,8 +33,3 @@ def verify(
         raise typer.Exit(1)
     steps = ", ".join(map(str, verdict.steps))
     console.print(f"{folder.key}: the same to the last bit in evaluated steps {steps}; not stale")
-
-
-def _plugins(options: list[str]) -> list[Path]:
-    """The files that the cell was run with, from the options that ``cell.json`` keeps."""
-    return [Path(value) for name, value in pairwise(options) if name == "--plugin"]

@@ -18,7 +18,9 @@ from mosaic_bench.store import CellFolder
 
 _SAMPLES = 16  # images of each client's generator
 _POINTS = 75  # where they are points of a plane
-_IMAGES = 200  # test images whose predictions are kept
+
+PREDICTED = 200
+"""Test images whose predictions are kept, of those that there are."""
 
 
 def write_figures(folder: CellFolder, bench: Bench, algorithm: Algorithm) -> None:
@@ -59,7 +61,7 @@ def _predictions(bench: Bench, models: Mapping[str, Predictor]) -> dict[str, Map
     if not models:
         return {}
     images, indices = bench.judged["test"]
-    n = min(_IMAGES, len(indices))
+    n = min(PREDICTED, len(indices))
     chosen = indices[torch.arange(n, device=indices.device) * len(indices) // n]
     arrays: dict[str, Any] = {"kind": "predictions", "images": chosen, "labels": images.labels[chosen]}
     for name, model in models.items():

@@ -1,1 +1,1 @@
-"""From a store to tables. Nothing here imports torch."""
+"""From a store to tables, figures and the page, and to what other programs read. Nothing here imports torch."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
 
 
 class UnreadableArrays(ValueError):  # noqa: N818 - named after what it reports
@@ -20,8 +18,6 @@ def read_arrays(file: Path, kind: str) -> dict[str, np.ndarray] | None:
     Raises:
         UnreadableArrays: it can't be read.
     """
-    import numpy as np  # here: `status` reads results too, and should answer at once
-
     try:
         with np.load(file, allow_pickle=False) as archive:
             is_wanted = "kind" in archive and str(archive["kind"]) == kind

@@ -24,7 +24,8 @@ def tidy_frame(results: Sequence[CellResult]) -> pd.DataFrame:
 
     Columns: ``key``, one per grid axis (labels), ``state``, ``step``, the metrics (``acc/server@test``, in [0, 1]), the
     totals of the ledger so far (bytes in all and by kind, images, FLOPs), seconds and peak memory. A cell without
-    evaluated steps has one row that ends after ``state``.
+    evaluated steps has one row that ends after ``state``. Whole numbers stay whole, which floats (``make_frame``, made
+    for means) do up to 2^53 only: FLOPs of a long run pass that.
     """
     rows = []
     for result in results:

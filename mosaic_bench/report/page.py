@@ -22,8 +22,6 @@ from mosaic_bench.store import State
 from mosaic_bench.suite import PlotSpec
 
 _MOST_OF_A_KIND = 4  # figures of one kind on the page; `plots` draws all of them
-
-
 _DPI = 144
 
 

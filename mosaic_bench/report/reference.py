@@ -190,6 +190,11 @@ def name_of(study: Study, coordinates: Mapping[str, str]) -> str:
     return " · ".join([label for axis, label in labels.items() if len(study.axes[axis]) > 1] or labels.values())
 
 
+def numbers_of(step: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a record that may drift: its loss, where somebody trained, and its norms."""
+    return ({} if step["loss"] is None else {"loss": step["loss"]}) | step["norms"]
+
+
 def group_of(tensor: str) -> str:
     """Tensors that share a tolerance: of one attribute of the algorithm, and of one kind (``servers running_var``).
 
@@ -247,11 +252,6 @@ def _record(step: Mapping[str, Any], drifts: Mapping[str, float]) -> dict[str, A
         "norms": {name: _rounded(norm, _DIGITS) for name, norm in step["norms"].items()},
         "tolerance": {group: _rounded(value, 2) for group, value in tolerance.items() if value > SMALLEST},
     }
-
-
-def numbers_of(step: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of a record that may drift: its loss, where somebody trained, and its norms."""
-    return ({} if step["loss"] is None else {"loss": step["loss"]}) | step["norms"]
 
 
 def _rounded(value: float, digits: int) -> float:

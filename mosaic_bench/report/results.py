@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from mosaic_bench.report.arrays import UnreadableArrays, read_arrays
 from mosaic_bench.store import CellFolder, Status, Store, StoreError, is_stale
 from mosaic_bench.suite import ReportSpec
-
-if TYPE_CHECKING:
-    import numpy as np
 
 _STALE = "its algorithm or the harness has changed since; `verify KEY` or `run --rerun stale`"
 
@@ -45,8 +43,6 @@ class CellResult:
 
         float (N,): 0 or 1, or for a group of models (``server.cnn``, ``server.mlp``) the share of them that did.
         """
-        import numpy as np  # here: `status` reads results too, and should answer at once
-
         names = self.status.correct
         members = [n for n, name in enumerate(names) if name == predictor or name.startswith(f"{predictor}.")]
         if self.folder is None or not members:

@@ -14,6 +14,7 @@ from mosaic_bench.report.entry import Entry
 from mosaic_bench.report.layout import Label, Layout, Place, lay_out
 from mosaic_bench.report.names import display, in_words
 from mosaic_bench.report.privacy import privacy_entries
+from mosaic_bench.report.quantities import keys_of
 from mosaic_bench.report.statistics import FEWEST_FOR_CLAIM, FEWEST_FOR_INTERVAL
 from mosaic_bench.report.study import Study
 from mosaic_bench.report.variance import variance_entries
@@ -116,8 +117,8 @@ def _accuracies(study: Study, layout: Layout, spec: TableSpec) -> dict[Place, En
     for place, numbers in layout.places.items():
         measured = [number for number in numbers if values[number] == values[number]]  # not NaN
         if measured:
-            keys = tuple(key for number in measured if (key := study.results[number].key) is not None)
-            entries[place] = replace(Entry.of([values[number] for number in measured], spec.spread), keys=keys)
+            made = Entry.of([values[number] for number in measured], spec.spread)
+            entries[place] = replace(made, keys=keys_of(study, measured))
         else:
             entries[place] = Entry.gap_of(study.results[number].status.state for number in numbers)
     return entries

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -15,9 +14,20 @@ from mosaic_bench.store import Store
 
 COMMAND = [sys.executable, "-m", "mosaic_bench"]
 
+_WITHOUT_TORCH = """
+import sys
+sys.argv[0] = "mosaic_bench"
+from mosaic_bench.cli import main
+try:
+    main()
+finally:
+    assert "torch" not in sys.modules
+"""
+WITHOUT_TORCH = [sys.executable, "-c", _WITHOUT_TORCH]  # fails where a verb has imported torch
+
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of a user whose cache is not shared with other tests' data."""
+    """The environment of the tests, on a wide terminal."""
     return os.environ | {"COLUMNS": "200"} | more
 
 
@@ -51,8 +61,3 @@ def states(results: Path) -> dict[str, str]:
     """The state of every cell below a results folder."""
     stores = [Store(path) for path in results.glob("*") if path.is_dir()]
     return {cell.key: cell.status().state.value for store in stores for cell in store.cells()}
-
-
-def dumped(value: object) -> str:
-    """Values compared as text, so that NaN equals NaN."""
-    return json.dumps(value, sort_keys=True)

@@ -144,7 +144,11 @@ def test_results_that_cannot_be_written_are_named(call: Call) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "--plugin mine.py: no such file"), ("1 / 0", "--plugin mine.py: ZeroDivisionError")],
+    [
+        (None, "--plugin mine.py: no such file"),
+        ("1 / 0", "--plugin mine.py: ZeroDivisionError"),
+        ("import no_such_module", "--plugin mine.py: ModuleNotFoundError: No module named 'no_such_module'"),
+    ],
 )
 def test_a_plugin_that_does_not_load_is_named(call: Call, content: str | None, message: str) -> None:
     write(SUITE)
@@ -153,6 +157,7 @@ def test_a_plugin_that_does_not_load_is_named(call: Call, content: str | None, m
     ended = call("run", "s.yaml", "--plugin", "mine.py")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith(f"error: {message}")
+    assert not Path("results").exists()
 
 
 def test_the_program_itself_prints_the_message_and_no_traceback() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from calls import Call, Ended
+from runs import WITHOUT_TORCH
 from torch import Tensor
 
 from mosaic_bench.engine.algorithms import algorithm_names, find_algorithm
@@ -172,15 +172,6 @@ def test_every_suite_has_a_reference_of_five_seeds_that_names_no_machine() -> No
 
 # -- updating, and what is refused ------------------------------------------------------------------------------------
 
-WITHOUT_TORCH = """
-import sys
-from mosaic_bench.cli import main
-try:
-    main()
-finally:
-    assert "torch" not in sys.modules
-"""
-
 TINY = """\
 suite: tiny
 grid: {algorithm: [fedavg], seed: [0, 1, 2, 3, 4]}
@@ -203,7 +194,7 @@ def test_an_update_writes_the_reference_and_why(call: Call, tmp_path: Path, monk
     assert (against / "history.md").read_text().count("A first one.") == 1
     kept = ["--results", tmp_path / "kept"]
     assert call("gate", suite, "--against", against, *kept).code == 0
-    reading = [sys.executable, "-c", WITHOUT_TORCH, "gate", "tiny", "--against", against, *kept]
+    reading = [*WITHOUT_TORCH, "gate", "tiny", "--against", against, *kept]
     ended = subprocess.run(list(map(str, reading)), capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (0, "")
 

@@ -156,15 +156,3 @@ def test_faulty_algorithms_cost_their_own_cells_only(tmp_path: Path, isolation: 
     assert "n/a" in text
     assert "fail" in text
     assert set(states(tmp_path / "r").values()) == {"done", "unsupported", "diverged", "failed"}
-
-
-def test_a_plugin_that_does_not_import_is_one_message(tmp_path: Path) -> None:
-    broken = tmp_path / "broken.py"
-    broken.write_text("import nothing_of_that_name\n")
-    suite = _suite(tmp_path, ["fedavg"])
-    for plugin, reason in ((broken, "nothing_of_that_name"), (tmp_path / "absent.py", "no such file")):
-        done = mosaic("run", suite, "--results", tmp_path / "r", "--plugin", plugin)
-        assert done.returncode == 2
-        assert reason in done.stderr
-        assert "Traceback" not in done.stderr
-    assert not (tmp_path / "r").exists()

@@ -2,11 +2,11 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from calls import Call
+from runs import WITHOUT_TORCH
 
 Tiny = tuple[Path, Path, str]
 
@@ -26,20 +26,9 @@ report:
 """
 
 
-WITHOUT_TORCH = """
-import sys
-sys.argv[0] = "mosaic_bench"
-from mosaic_bench.cli import main
-try:
-    main()
-finally:
-    assert "torch" not in sys.modules
-"""
-
-
 def run(*arguments: object) -> str:
     """Run a verb to its end in a process that must not import torch; return what it printed."""
-    command = [sys.executable, "-c", WITHOUT_TORCH, *map(str, arguments)]
+    command = [*WITHOUT_TORCH, *map(str, arguments)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert (ended.returncode, ended.stderr) == (0, "")
     return ended.stdout

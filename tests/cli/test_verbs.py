@@ -127,7 +127,7 @@ def test_help_and_version(call: Call) -> None:
     assert re.fullmatch(rf"mosaic_bench {__version__}{commit}, torch \S+, Python \S+\n", call("--version").out)
     shown = call("--help")
     assert shown.code == 0
-    verbs = "run check plan status show verify tables plots report gate merge export list data doctor"
+    verbs = "run check plan status show verify tables plots report gate merge export list new data doctor"
     for verb in verbs.split():
         assert re.search(rf"^\W*{verb} ", shown.out, re.MULTILINE)
 
@@ -188,6 +188,30 @@ def test_numbers_on_disk_are_those_in_the_table(tiny: Tiny, store: Store) -> Non
     assert len(fedavg) == 2
     assert row.split()[1] == f"{100 * sum(fedavg) / 2:.1f}"
     assert json.loads((store.path / "suite.json").read_text())["axes"]["seed"] == ["0", "1"]
+
+
+def test_merge_counts_cells_and_exits_with_1_for_a_conflict(store: Store, tmp_path: Path, call: Call) -> None:
+    merged = call("merge", store.path, store.path, "--into", tmp_path / "both")
+    assert (merged.code, merged.out) == (0, f"{tmp_path / 'both'}: 8 cells copied, 8 kept\n")
+    cell = next(Store(tmp_path / "both").cells())
+    cell.append_step({"step": 3, "metrics": {}, "ledger": {}, "time": {}})
+    conflict = call("merge", store.path, tmp_path / "both")
+    assert conflict.code == 1
+    assert f"conflict: {cell.key} has different results in" in conflict.out
+    assert call("merge", store.path, tmp_path / "nowhere").err == (
+        f"error: {tmp_path / 'nowhere'}: no results here; run the suite first\n"
+    )
+
+
+def test_export_writes_each_format_and_no_folder_over_another(store: Store, tmp_path: Path, call: Call) -> None:
+    for kind, name in (("csv", "steps.csv"), ("parquet", "steps.parquet"), ("tensorboard", "tensorboard")):
+        exported = call("export", store.path, "--to", kind, "--output", tmp_path / name)
+        assert (exported.code, exported.out) == (0, f"{tmp_path / name}\n")
+    steps = sum(len(cell.steps()) for cell in store.cells())
+    assert len((tmp_path / "steps.csv").read_text().splitlines()) == 1 + steps
+    assert len(list((tmp_path / "tensorboard").iterdir())) == 8
+    again = call("export", store.path, "--to", "tensorboard", "--output", tmp_path / "tensorboard")
+    assert again.err.endswith("is there already; remove it or choose another folder\n")
 
 
 @pytest.fixture

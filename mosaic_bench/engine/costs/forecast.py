@@ -26,7 +26,7 @@ SPEED = {"cpu": 2e10, "cuda": 5e12}
 
 _FINISHED = 3  # cells of a shape that are read; more would only cost time
 _LIMIT = 30.0  # seconds for timing one cell
-_LINE, _FILES = 450, 2700  # bytes: a line of steps.jsonl, and the other files
+_LINE, _FILES = 450, 9000  # bytes: a line of steps.jsonl, and the other files of a small model
 _BYTES = 4  # per parameter
 
 Entry = tuple[Job, CellFolder | None]

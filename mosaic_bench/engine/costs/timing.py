@@ -30,12 +30,15 @@ from mosaic_bench.api import Algorithm
 from mosaic_bench.engine.bench import Bench
 from mosaic_bench.engine.costs.cost import Basis, Cost
 from mosaic_bench.engine.evaluate import evaluate
+from mosaic_bench.engine.figures import PREDICTED
 from mosaic_bench.engine.resolve import Job
 from mosaic_bench.engine.state import StateKeeper
 from mosaic_bench.errors import Unsupported
 from mosaic_bench.fed.seeds import seeded
 
-_LINE, _PER_METRIC, _FILES = 270, 42, 2700  # bytes: a line of steps.jsonl, each of its metrics, and the other files
+_LINE, _PER_METRIC, _FILES = 270, 42, 2700  # bytes: a line of steps.jsonl, each of its metrics, and small files
+_PER_NORM, _TRACED = 60, 3  # bytes of a tensor's norm in trace.json, and steps traced at least
+_PREDICTIONS = 800  # bytes of predictions.npz beside its probabilities
 _SHORT = 8  # steps; a stage is taken to be even when it has no more
 _TIMED = 2  # steps of a stage
 _STEADY = 0.01  # of a step's FLOPs, by which its growth may differ from step to step
@@ -119,7 +122,7 @@ class _Stopwatch:
         seconds, metrics, kept = self._evaluation()
         return Cost(
             seconds=self._setup + stages + evaluations * seconds,
-            disk=_FILES + evaluations * (_LINE + metrics * _PER_METRIC) + kept,
+            disk=_FILES + evaluations * (_LINE + metrics * _PER_METRIC) + kept + self._trace(),
             checkpoint=self._checkpoint(),
             basis=Basis.TIMED,
         )
@@ -178,20 +181,26 @@ class _Stopwatch:
         return flops if flops[0] == flops[1] else [*flops, self._run(first + 2, count=True).flops]
 
     def _evaluation(self) -> tuple[float, int, int]:
-        """Return the seconds of one evaluation, the metrics it makes, and the bytes of per-image correctness."""
-        seconds, metrics, kept = 0.0, 1, 0
+        """Return the seconds of one evaluation, the metrics it makes, and the bytes of what is kept per image."""
+        seconds, metrics, kept = 0.0, 1, _PREDICTIONS
+        classes = self._bench.federation.task.classes
         for where, (images, indices) in self._bench.judged.items():
             some = indices[:_IMAGES]
             for predictor in self._algorithm.predictors().values():
                 members = list(predictor.values()) if isinstance(predictor, Mapping) else [predictor]
                 metrics += 2 * (len(members) + (len(members) > 1))
-                kept += len(members) * (-(-len(indices) // 8)) if where == "test" else 0
+                if where == "test":
+                    kept += len(members) * (-(-len(indices) // 8))
+                    kept += 2 * classes * min(PREDICTED, len(indices)) * (len(members) == 1)  # half precision
                 for member in members:
                     evaluate(member, images, some[:2], self._bench.federation.autocast)  # the first call is slower
                     began = self._now()
                     evaluate(member, images, some, self._bench.federation.autocast)
                     seconds += (self._now() - began) * len(indices) / len(some)
         return seconds, metrics, kept
+
+    def _trace(self) -> int:
+        return _PER_NORM * len(self._keeper.norms()) * min(_TRACED, self._algorithm.steps)
 
     def _checkpoint(self) -> int:
         buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""DENSE's oracles (METHODS of the issue: one upload per client, frozen teachers, pool size, warnings)."""
+"""DENSE's oracles: one upload per client, frozen teachers, the size of the pool, warnings."""
 
 import pytest
 import torch

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import cell, do_steps, federation, separable, started
+from support import cell, do_steps, equal_states, federation, separable, started
 
 from baselines.blocks import distillation_loss, freeze_
 from baselines.fedavg import FedAvg
@@ -28,10 +28,6 @@ def _average(models: Any = RESNET, validation: float = 0.1) -> dict[str, torch.T
     algorithm = started(FedAvg, federation(cell(models=models, federation=held)))
     do_steps(algorithm, 1)
     return algorithm.servers["resnet8"].state_dict()
-
-
-def _equal(model: torch.nn.Module, state: dict[str, torch.Tensor]) -> bool:
-    return all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
 
 
 @pytest.mark.parametrize("ensemble", ["logits", "probabilities"])
@@ -69,13 +65,13 @@ def test_the_order_of_clients_does_not_matter_to_the_ensemble() -> None:
 def test_a_student_that_learns_nothing_is_fedavgs_average(validation: float, nothing: dict[str, Any]) -> None:
     algorithm = _feddf(validation, **nothing)
     do_steps(algorithm, 1)
-    assert _equal(algorithm.servers["resnet8"], _average(validation=validation))
+    assert equal_states(algorithm.servers["resnet8"].state_dict(), _average(validation=validation))
 
 
 def test_a_student_that_only_gets_worse_is_dropped_for_the_average() -> None:
     algorithm = _feddf(lr=10.0, clip=None)
     do_steps(algorithm, 1)
-    assert _equal(algorithm.servers["resnet8"], _average())
+    assert equal_states(algorithm.servers["resnet8"].state_dict(), _average())
 
 
 def test_batch_mode_learns_with_the_averages_statistics_left_alone() -> None:
@@ -89,7 +85,7 @@ def test_batch_mode_learns_with_the_averages_statistics_left_alone() -> None:
 def test_as_published_the_average_does_not_compete() -> None:
     algorithm = _feddf(lr=10.0, clip=None, average_competes=False)
     do_steps(algorithm, 1)
-    assert not _equal(algorithm.servers["resnet8"], _average())
+    assert not equal_states(algorithm.servers["resnet8"].state_dict(), _average())
 
 
 @pytest.mark.parametrize("ensemble", ["logits", "probabilities"])
@@ -138,7 +134,7 @@ def test_training_ends_when_the_best_student_is_patience_steps_old() -> None:
 def test_without_a_validation_split_the_last_student_is_kept() -> None:
     algorithm = _feddf(validation=0.0)
     do_steps(algorithm, 1)
-    assert not _equal(algorithm.servers["resnet8"], _average(validation=0.0))
+    assert not equal_states(algorithm.servers["resnet8"].state_dict(), _average(validation=0.0))
 
 
 def test_without_public_images_it_is_unsupported() -> None:
@@ -159,7 +155,7 @@ def test_every_architecture_has_a_student_and_one_without_active_clients_keeps_i
         algorithm.step(t)
         [client] = algorithm.fed.cohort(t)
         active = ["cnn", "resnet8", "cnn"][client]
-        assert {arch: _equal(model, before[arch]) for arch, model in algorithm.servers.items()} == {
+        assert {arch: equal_states(model.state_dict(), before[arch]) for arch, model in algorithm.servers.items()} == {
             "cnn": active != "cnn",
             "resnet8": active != "resnet8",
         }

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from support import cell, do_steps, federation, started
+from support import cell, do_steps, equal_states, federation, started
 
 from baselines.fedavg import FedAvg
 from baselines.fedgen import COUNTS, GENERATOR, FedGen, _Head
@@ -27,22 +27,18 @@ def _after(algorithm: Algorithm, steps: int) -> dict[str, torch.Tensor]:
     return model.state_dict()
 
 
-def _equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
-    return all(torch.equal(tensor, second[name]) for name, tensor in first.items())
-
-
 def _fedavg(steps: int) -> dict[str, torch.Tensor]:
     return _after(started(FedAvg, federation(cell(partition=SKEWED))), steps)
 
 
 def test_the_first_round_is_fedavgs_and_later_ones_only_without_local_terms() -> None:
-    assert _equal(_after(_fedgen(), 1), _fedavg(1))
-    assert not _equal(_after(_fedgen(), 2), _fedavg(2))
-    assert _equal(_after(_fedgen(ce_weight=0.0), 3), _fedavg(3))
+    assert equal_states(_after(_fedgen(), 1), _fedavg(1))
+    assert not equal_states(_after(_fedgen(), 2), _fedavg(2))
+    assert equal_states(_after(_fedgen(ce_weight=0.0), 3), _fedavg(3))
 
 
 def test_the_third_term_is_off_unless_asked_for() -> None:
-    assert not _equal(_after(_fedgen(ce_weight=0.0, kl_weight=1.0), 2), _fedavg(2))
+    assert not equal_states(_after(_fedgen(ce_weight=0.0, kl_weight=1.0), 2), _fedavg(2))
 
 
 def test_local_weights_decay_to_a_floor() -> None:
@@ -62,7 +58,7 @@ def test_clients_leave_the_generator_alone() -> None:
     algorithm.fed.begin(1)
     received = algorithm.fed.broadcast(algorithm.servers, [0, 1], **payload)
     list(algorithm.fed.train(received, lambda model, batch: algorithm._loss(model, batch, 1)))
-    assert _equal(algorithm.generator.state_dict(), before)
+    assert equal_states(algorithm.generator.state_dict(), before)
     assert all(parameter.grad is None for parameter in algorithm.generator.parameters())
 
 
@@ -114,7 +110,7 @@ def test_a_full_width_slice_takes_the_homogeneous_path() -> None:
     models = {"arch": "cnn", "norm": "none"}
     plain = _after(_fedgen(cell(models=models)), 2)
     sliced = _after(_fedgen(cell(models={**models, "widths": [1.0, 1.0, 1.0]})), 2)
-    assert _equal(plain, sliced)
+    assert equal_states(plain, sliced)
 
 
 def test_narrow_heads_read_their_own_part_of_the_full_width_features() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from support import cell, do_steps, federation, separable, started
+from support import cell, do_steps, equal_states, federation, separable, started
 from torch import nn
 
 from baselines.blocks import distillation_loss, mixture
@@ -38,16 +38,12 @@ def _state(algorithm: Algorithm, attribute: str = "servers") -> dict[str, torch.
     return {name: tensor.clone() for name, tensor in module.state_dict().items()}
 
 
-def _equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
-    return all(torch.equal(tensor, second[name]) for name, tensor in first.items())
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_without_steps_it_is_fedavg(method: type[Algorithm]) -> None:
     algorithm, fedavg = _started(method, **IDLE[method]), started(FedAvg, federation(CELL))
     do_steps(algorithm, 2)
     do_steps(fedavg, 2)
-    assert _equal(_state(algorithm), _state(fedavg))
+    assert equal_states(_state(algorithm), _state(fedavg))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -60,11 +56,11 @@ def test_generator_and_student_learn_and_the_generator_lives_on(method: type[Alg
         algorithm.step(t)
         generators.append(_state(algorithm, "generator"))
         if t == 0:
-            assert not _equal(_state(algorithm), _state(fedavg))
+            assert not equal_states(_state(algorithm), _state(fedavg))
     steps = [int(state["layers.1.num_batches_tracked"]) for state in generators]
     assert steps[0] == 0
     assert steps[2] == 2 * steps[1] > 0
-    assert not _equal(generators[1], generators[2])
+    assert not equal_states(generators[1], generators[2])
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -206,4 +202,4 @@ def test_dense_without_batch_norm_says_that_the_statistics_term_does_nothing() -
             algorithm = started(DenseRounds, fed, **DenseRounds.conformance_params, bn_weight=weight)
         do_steps(algorithm, 1)
         servers.append(algorithm.servers["cnn"].state_dict())
-    assert _equal(*servers)
+    assert equal_states(*servers)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import cell, do_steps, federation, started
+from support import cell, do_steps, equal_states, federation, started
 
 from baselines.fedavg import FedAvg
 from baselines.mosaic import Mosaic
@@ -32,10 +32,6 @@ def _state(module: Any) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in module.state_dict().items()}
 
 
-def _equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(tensor, second[name]) for name, tensor in first.items())
-
-
 def _until(algorithm: Algorithm, stage: str) -> None:
     """Run the stages before ``stage``."""
     lengths = algorithm.stage_lengths(algorithm.params, algorithm.fed.rounds, 3)
@@ -47,7 +43,7 @@ def test_warm_up_is_fedavg_bit_for_bit(method: type[Algorithm]) -> None:
     algorithm, fedavg = _started(method, last_rounds=0), started(FedAvg, federation(cell(**CELL)))
     _until(algorithm, "upload")
     do_steps(fedavg, 2)
-    assert _equal(_state(algorithm.servers["resnet8"]), _state(fedavg.servers["resnet8"]))
+    assert equal_states(_state(algorithm.servers["resnet8"]), _state(fedavg.servers["resnet8"]))
     assert algorithm.fed.ledger.counts() == fedavg.fed.ledger.counts()
 
 
@@ -72,7 +68,7 @@ def test_an_ordinary_upload_round_is_one_more_round_of_fedavg() -> None:
     algorithm, fedavg = _started(expert_steps=None, expert_prior=False), started(FedAvg, federation(cell(**CELL)))
     _until(algorithm, "generator")
     do_steps(fedavg, 3)
-    assert _equal(_state(algorithm.servers["resnet8"]), _state(fedavg.servers["resnet8"]))
+    assert equal_states(_state(algorithm.servers["resnet8"]), _state(fedavg.servers["resnet8"]))
 
 
 def test_longer_training_ends_at_rate_zero_and_leaves_the_global_model() -> None:
@@ -81,7 +77,7 @@ def test_longer_training_ends_at_rate_zero_and_leaves_the_global_model() -> None
     before = _state(algorithm.servers["resnet8"])
     algorithm.fed.begin(2)
     algorithm.step(2)
-    assert _equal(_state(algorithm.servers["resnet8"]), before)
+    assert equal_states(_state(algorithm.servers["resnet8"]), before)
     assert len({tuple(_state(member)["head.bias"].tolist()) for member in algorithm.members}) == 3
 
 
@@ -92,9 +88,9 @@ def test_experts_and_generators_stay_as_they_were_uploaded(method: type[Algorith
     members, generators = _state(algorithm.members), _state(algorithm.generators)
     servers = _state(algorithm.servers["resnet8"])
     do_steps_from(algorithm)
-    assert _equal(_state(algorithm.members), members)
-    assert _equal(_state(algorithm.generators), generators)
-    assert not _equal(_state(algorithm.servers["resnet8"]), servers)
+    assert equal_states(_state(algorithm.members), members)
+    assert equal_states(_state(algorithm.generators), generators)
+    assert not equal_states(_state(algorithm.servers["resnet8"]), servers)
 
 
 def do_steps_from(algorithm: Algorithm) -> None:
@@ -125,8 +121,8 @@ def test_the_student_before_the_last_rounds_is_evaluated_beside_the_final_one() 
     algorithm.step(algorithm.steps - 1)
     found = algorithm.predictors()
     assert set(found) == {"server", "distilled", "teacher", "ensemble", "ensemble-weighted", "ensemble-logits"}
-    assert _equal(_state(found["distilled"]["resnet8"]), distilled)
-    assert not _equal(_state(found["server"]["resnet8"]), distilled)
+    assert equal_states(_state(found["distilled"]["resnet8"]), distilled)
+    assert not equal_states(_state(found["server"]["resnet8"]), distilled)
 
 
 def test_clients_of_one_class_do_not_learn_what_is_merely_frequent() -> None:
@@ -167,7 +163,7 @@ def test_variants_run_to_a_finite_end(params: dict[str, Any]) -> None:
     assert all(bool(torch.isfinite(each).all()) for each in logits)
     if params.get("generators") == "average":
         first, *others = algorithm.generators
-        assert all(_equal(_state(first), _state(other)) for other in others)
+        assert all(equal_states(_state(first), _state(other)) for other in others)
 
 
 @pytest.mark.parametrize("params", [{"images": "public"}, {"prototypes": "public"}])
@@ -192,13 +188,14 @@ def test_mixed_rounds_send_images_with_answers_and_others_do_not() -> None:
 
 def test_presets_are_other_defaults_of_the_same_code() -> None:
     names = [name for name in algorithm_names() if name.startswith("mosaic/")]
-    assert len(names) == 16
+    assert len(names) == 17
     for name in names:
         assert issubclass(find_algorithm(name), Mosaic)
     published = ALGORITHMS["mosaic/published"].Params()
     assert (published.fusion, published.meta_epochs, published.js) == ("published", 150, "bhattacharyya")
     assert {name for name in names if ALGORITHMS[name].extension} == {
-        "mosaic/gate", "mosaic/mixed-rounds", "mosaic/statistics", "mosaic/statistics-real-images",
+        "mosaic/gate", "mosaic/guided-rounds", "mosaic/mixed-rounds", "mosaic/statistics",
+        "mosaic/statistics-real-images",
     }  # fmt: skip
     with pytest.raises(ValueError, match="has no entropy"):
         with_defaults(Mosaic.Params, "test", entropy=1.0)

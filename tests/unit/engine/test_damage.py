@@ -116,7 +116,7 @@ def test_the_good_checkpoint_is_kept_until_the_next_is_whole(job: Job, tmp_path:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"7", b"\xff"])
-def test_a_damaged_description_is_written_again(job: Job, tmp_path: Path, content: bytes) -> None:
+def test_a_cell_with_a_damaged_description_counts_as_not_described(job: Job, tmp_path: Path, content: bytes) -> None:
     folder = describe(job, tmp_path, [])
     assert folder.exists
     (folder.path / "cell.json").write_bytes(content)

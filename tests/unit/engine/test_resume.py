@@ -108,8 +108,6 @@ def test_lines_after_the_checkpoint_and_a_torn_line_are_earned_again(suite: Path
 
 
 def test_a_checkpoint_of_another_numeric_environment_is_not_continued(suite: Path, tmp_path: Path) -> None:
-    import torch
-
     job = jobs_of(suite, [])[0]
     whole, moved = describe(job, tmp_path / "whole", []), describe(job, tmp_path / "moved", [])
     run_until(whole, [])

@@ -125,12 +125,6 @@ def test_ties_share_a_mark_and_are_judged_before_rounding() -> None:
     accuracies = {("a",): [0.8], ("b",): [0.8], ("c",): [0.79999], ("d",): [0.1]}
     made = table(grid(accuracies, "algorithm"))
     assert [made.entries[(name,), ()].mark for name in "abcd"] == ["best", "best", "second", ""]
-    assert [made.entries[(name,), ()].mark for name in "abcd" if table(grid(accuracies, "algorithm"), mark=[])] == [
-        "best",
-        "best",
-        "second",
-        "",
-    ]
 
 
 def test_marks_that_are_not_asked_for_are_left_out() -> None:

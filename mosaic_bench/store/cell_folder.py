@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from mosaic_bench.store.atomic import replace_file, to_json, write_text
+from mosaic_bench.store.atomic import replace_file, to_json, write_content
 from mosaic_bench.store.claim import Claim
 
 
@@ -238,11 +238,8 @@ class CellFolder:
             self._claim.verify()
 
     def _replace(self, name: str, content: str | bytes) -> None:
-        def write(file: Path) -> None:
-            file.write_bytes(content) if isinstance(content, bytes) else write_text(file, content)
-
         put: Callable[[Path, Callable[[Path], None]], None] = self._claim.replace if self._claim else replace_file
-        put(self.path / name, write)
+        put(self.path / name, lambda file: write_content(file, content))
 
 
 def _whole_lines(file: Path) -> list[dict[str, Any]]:

@@ -184,8 +184,7 @@ def _check_size(planned: PlannedCell, datasets: Datasets) -> None:
             f"{planned.where(('dataset', 'train'))}: dataset.train is {images}, "
             f"but {cell.dataset.name} has {len(dataset.train.labels)} training images"
         )
-    held = sum((cell.federation.validation, _public_fraction(cell)))
-    left = int(images * (1 - held))
+    left = int(images * (1 - (cell.federation.validation + _public_fraction(cell))))
     if left < MINIMUM_PER_CLIENT * cell.federation.clients:
         raise SuiteError(
             f"{planned.where(('federation', 'clients'))}: federation.clients is {cell.federation.clients}, but only "

@@ -99,9 +99,7 @@ def _same_device(folder: CellFolder, numeric: Mapping[str, Any]) -> torch.device
 
 
 def _differences(stored: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator[str]:
-    old, new = (
-        dict(_numbers({key: record[key] for key in ("step", "metrics", "ledger")})) for record in (stored, again)
-    )
+    old, new = (dict(_numbers({part: record[part] for part in _EXACT})) for record in (stored, again))
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name):
             yield f"step {stored['step']}: {name} was {old.get(name)} and is {new.get(name)}"
@@ -110,6 +108,6 @@ def _differences(stored: Mapping[str, Any], again: Mapping[str, Any]) -> Iterato
 def _numbers(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in record.items():
         if isinstance(value, Mapping):
-            yield from _numbers(value, f"{name}." if name not in {"metrics", "ledger"} else "")
+            yield from _numbers(value, f"{name}." if name not in _EXACT else "")
         else:
             yield prefix + name, value

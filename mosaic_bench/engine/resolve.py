@@ -175,15 +175,17 @@ def _absent(planned: PlannedCell, datasets: Datasets) -> str | None:
 
 
 def _check_size(planned: PlannedCell, datasets: Datasets) -> None:
-    """Refuse more clients than the training images can serve."""
+    """Refuse more images than there are, and more clients than the training images can serve."""
     cell = planned.cell
     dataset = datasets.open(cell.dataset.name)
-    images = cell.dataset.train or len(dataset.train.labels)
-    if images > len(dataset.train.labels):
-        raise SuiteError(
-            f"{planned.where(('dataset', 'train'))}: dataset.train is {images}, "
-            f"but {cell.dataset.name} has {len(dataset.train.labels)} training images"
-        )
+    for part, kind, split in (("train", "training", dataset.train), ("test", "test", dataset.test)):
+        wanted = getattr(cell.dataset, part)
+        if wanted is not None and wanted > len(split):
+            raise SuiteError(
+                f"{planned.where(('dataset', part))}: dataset.{part} is {wanted}, "
+                f"but {cell.dataset.name} has {len(split)} {kind} images"
+            )
+    images = cell.dataset.train or len(dataset.train)
     left = int(images * (1 - (cell.federation.validation + _public_fraction(cell))))
     if left < MINIMUM_PER_CLIENT * cell.federation.clients:
         raise SuiteError(

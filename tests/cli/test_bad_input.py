@@ -58,6 +58,7 @@ def write(text: str) -> None:
         ("dataset: digits", "dataset: digit", "s.yaml:10: unknown data set 'digit'"),
         ("clients: 4", "clients: 5000", "s.yaml:12: federation.clients is 5000, but only"),
         ("dataset: digits", "dataset: {name: digits, train: 99999}", "s.yaml:10: dataset.train is 99999, but digits"),
+        ("dataset: digits", "dataset: {name: digits, test: 361}", "s.yaml:10: dataset.test is 361, but digits has 360"),
         (
             "rounds: 1",
             "rounds: 1, public: {from: toy2d}",

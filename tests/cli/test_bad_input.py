@@ -80,6 +80,16 @@ def test_a_wrong_suite_names_file_and_line_and_writes_nothing(call: Call, old: s
     assert not Path("results").exists()
 
 
+@pytest.mark.parametrize("verb", ["check", "plan", "run"])
+def test_an_architecture_that_cannot_take_the_images_is_named(call: Call, verb: str) -> None:
+    write(SUITE.replace("dataset: digits", "dataset: toy2d").replace("models: mlp", "models: cnn"))
+    ended = call(verb, "s.yaml")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("error: s.yaml:11: cnn cannot take images of toy2d, which are 1×1×2 (")
+    assert "Traceback" not in ended.err
+    assert not Path("results").exists()
+
+
 @pytest.mark.parametrize("verb", ["run", "check", "plan", "status", "tables", "plots", "report"])
 def test_a_missing_suite_file_is_named(call: Call, verb: str) -> None:
     ended = call(verb, "nowhere.yaml")

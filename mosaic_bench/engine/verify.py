@@ -46,13 +46,18 @@ def verify(folder: CellFolder, directories: Sequence[Path]) -> Verdict:
         directories: where data sets are looked for.
 
     Raises:
-        UserError: the cell is not done, or ran in another numeric environment than there is here.
+        UserError: the cell is not done, its files are damaged, or it ran in another numeric environment than is here.
     """
-    status, environment = folder.status(), folder.environment()
+    status, environment, stored = folder.status(), folder.environment(), folder.steps()
     if status.state is not State.DONE:
         raise UserError(f"{folder.path}: only a cell that is done can be verified; this one is {status.state.value}")
+    if not stored or "numeric" not in environment:
+        raise UserError(
+            f"{folder.path}: env.json or steps.jsonl is damaged, so there is nothing to compare with; "
+            "run the suite with --rerun all, and --only for this cell, to do it again"
+        )
     device = _same_device(folder, environment["numeric"])
-    stored, target = folder.steps(), _target(folder)
+    target = _target(folder)
     with tempfile.TemporaryDirectory() as temporary:
         again = CellFolder(Path(temporary) / "cells" / folder.key)
         again.describe(folder.description())

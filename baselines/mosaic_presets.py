@@ -9,9 +9,9 @@ from baselines.presets import preset
 PUBLIC = Mosaic.reveals | {"public images"}
 LABELS = PUBLIC | {"public labels"}
 
-# What the released code does wherever that isn't a crash: items 15-17 (a fusion that cannot tell experts apart, few
-# steps, an average that remembers its initial weights), 20-22 (Bhattacharyya distance, uniform sampling without filter,
-# distillation once) and c_l = 0, with averaged parameters as experts.
+# What the released code does wherever that isn't a crash (docs/mosaic.md): a fusion that cannot tell experts apart,
+# trained for few steps and by an average that remembers its initial weights; the Bhattacharyya distance, generators
+# sampled uniformly, a constant rate without augmentation; no entropy term; averaged parameters as experts.
 preset(
     Mosaic,
     "mosaic/published",

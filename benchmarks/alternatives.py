@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from benchmarks.pairs import Pair, time_pair
+from benchmarks.pairs import time_pair
 from mosaic_bench.models import build
 
 BATCH, STEPS, CLIENTS, LR, MOMENTUM = 64, 10, 5, 0.02, 0.9
@@ -37,15 +37,11 @@ def main() -> None:
         for name, other in {"foreach SGD": _foreach, "torch.compile": _compiled}.items():
             for bf16 in (False, True):
                 pair = time_pair(other(arch, bf16), _plain(arch, bf16), arguments.repeats)
-                table.add_row(name, f"{arch}, {'bf16' if bf16 else 'fp32'}", _shown(pair))
+                table.add_row(name, f"{arch}, {'bf16' if bf16 else 'fp32'}", str(pair))
     for arch, size in (("mlp", 8), ("cnn", 8), ("cnn", 32), ("resnet8", 32)):
         pair = time_pair(_batched(arch, size), _sequential(arch, size), arguments.repeats)
-        table.add_row(f"{CLIENTS} clients in one torch.func.vmap", f"{arch} at {size}×{size}, fp32", _shown(pair))
+        table.add_row(f"{CLIENTS} clients in one torch.func.vmap", f"{arch} at {size}×{size}, fp32", str(pair))
     Console().print(table)
-
-
-def _shown(pair: Pair) -> str:
-    return f"{pair.ratio:.2f} ({pair.lowest:.2f} to {pair.highest:.2f})"
 
 
 def _batch(size: int = 32, clients: int = 1) -> tuple[Tensor, Tensor]:

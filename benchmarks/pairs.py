@@ -26,6 +26,9 @@ class Pair:
     lowest: float
     highest: float
 
+    def __str__(self) -> str:
+        return f"{self.ratio:.2f} ({self.lowest:.2f} to {self.highest:.2f})"
+
 
 def time_pair(ours: Callable[[], object], other: Callable[[], object], repeats: int) -> Pair:
     """Run both once untimed, then ``repeats`` times in turn, the order swapped each time."""

@@ -39,9 +39,8 @@ def main() -> None:
     console = Console()
     table = Table("what", "ours, s", "other, s", "times as fast", "target", title=f"{arguments.threads} thread(s)")
     for name, pair, target in _measured(arguments.repeats):
-        spread = f"{pair.ratio:.2f} ({pair.lowest:.2f} to {pair.highest:.2f})"
-        table.add_row(name, f"{pair.ours:.3f}", f"{pair.other:.3f}", spread, f"{target:g}")
-        console.print(name, spread)
+        table.add_row(name, f"{pair.ours:.3f}", f"{pair.other:.3f}", str(pair), f"{target:g}")
+        console.print(name, str(pair))
     console.print(table)
     for arch in ("cnn", "resnet8"):
         console.print(f"{arch}: {100 * _share_outside_training(arch):.1f} % of a round is not training (target: 5 %)")

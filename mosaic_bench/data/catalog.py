@@ -43,7 +43,7 @@ class Record:
         title: its name in prose.
         format: reads it from disk.
         size: height and width in pixels.
-        channels: 1 for grey, 3 for colour.
+        channels: 1 for grey, 3 for colour, 2 for points in the plane.
         num_classes: number of classes.
         train: number of training images as published.
         test: number of test images as published.

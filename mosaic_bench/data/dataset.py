@@ -55,7 +55,7 @@ class Dataset:
 
     @property
     def channels(self) -> int:
-        """Number of channels C: 1 for grey images, 3 for colour."""
+        """Number of channels C: 1 for grey images, 3 for colour, 2 for points in the plane."""
         return int(self.train.images.shape[3])
 
     @property

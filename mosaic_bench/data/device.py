@@ -17,6 +17,11 @@ class DeviceImages:
 
     On the CPU both share memory with the prepared cache, so every process sees the same pages.
 
+    Args:
+        split: the images.
+        dataset: whose mean and standard deviation normalise them.
+        device: where the tensors live.
+
     Attributes:
         images: as in `Split`, shape (N, H, W, C).
         labels: int64, shape (N,).
@@ -45,8 +50,8 @@ class DeviceImages:
             dtype: floating-point type of the result.
 
         Returns:
-            (pixel / 255 − mean) / std, shape (B, C, H, W), in channels-last memory format. Padding counts as pixel
-            value 0.
+            (pixel / 255 − mean) / std, for points in the plane (coordinate − mean) / std, shape (B, C, H, W), in
+            channels-last memory format. Padding counts as pixel value 0.
         """
         device = self.images.device
         images = self.images.index_select(0, indices.to(device, non_blocking=True))

@@ -38,7 +38,7 @@ def download_directory() -> Path:
 
 
 def cache_directory() -> Path:
-    """Where prepared data is kept: the variable MOSAIC_BENCH_CACHE, or a per-user folder."""
+    """Where prepared data and measured costs are kept: the variable MOSAIC_BENCH_CACHE, or a per-user folder."""
     configured = os.environ.get(CACHE_VARIABLE)
     return Path(configured).expanduser() if configured else user_cache_path("mosaic_bench") / "prepared"
 

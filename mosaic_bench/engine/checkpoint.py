@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from mosaic_bench.store.atomic import replace_file
+from mosaic_bench.store.atomic import replace_file, write_content
 
 _DAMAGED = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError)
 """What reading a file with wrong bytes was seen to raise."""
@@ -22,7 +22,7 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
         TypeError: something in it can be saved but not loaded; the previous checkpoint stays.
     """
     packed = pack_checkpoint(content)
-    replace_file(path, lambda temporary: _write(temporary, packed))
+    replace_file(path, lambda temporary: write_content(temporary, packed))
 
 
 def pack_checkpoint(content: dict[str, Any]) -> bytes:
@@ -51,10 +51,6 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
         return dict(torch.load(path, weights_only=True, map_location=device))
     except (FileNotFoundError, *_DAMAGED):
         return None
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
 
 
 def _culprit(content: dict[str, Any]) -> str:

@@ -50,8 +50,8 @@ def privacy(
 
 def leakage(made: Tensor, members: Tensor, others: Tensor) -> tuple[float, float]:
     """Ratio of distances and area under the curve of one generator; images (n, C, H, W), as many members as others."""
-    others_too = torch.cat([members, others]).flatten(1)
-    distances = torch.cdist(made.flatten(1), others_too, compute_mode="donot_use_mm_for_euclid_dist")  # exact at 0
+    real = torch.cat([members, others]).flatten(1)
+    distances = torch.cdist(made.flatten(1), real, compute_mode="donot_use_mm_for_euclid_dist")  # exact at 0
     to_members, to_others = distances.split([len(members), len(others)], 1)
     own, foreign = float(to_members.amin(1).median()), float(to_others.amin(1).median())
     score = -distances.amin(0).cpu().numpy()

@@ -15,6 +15,7 @@ from mosaic_bench.api import Algorithm, Hyperparameters
 from mosaic_bench.data import PARTITIONS, DataError, Dataset, Partition, open_dataset, parse_partition
 from mosaic_bench.engine.algorithms import algorithm_names, find_algorithm
 from mosaic_bench.engine.datasets import Datasets
+from mosaic_bench.engine.fit import misfit
 from mosaic_bench.errors import UserError, did_you_mean
 from mosaic_bench.fed.assignment import client_widths
 from mosaic_bench.models import find_architecture
@@ -138,6 +139,7 @@ def _job(planned: PlannedCell, datasets: Datasets) -> Job:
     if absent is None:
         _check_size(planned, datasets)
         _check_public(planned, datasets)
+        _check_models(planned, datasets)
     return Job(cell, planned.coordinates, algorithm, params, partition, absent, planned.wanted, _doubt(planned))
 
 
@@ -175,17 +177,18 @@ def _absent(planned: PlannedCell, datasets: Datasets) -> str | None:
 
 
 def _check_size(planned: PlannedCell, datasets: Datasets) -> None:
-    """Refuse more clients than the training images can serve."""
+    """Refuse more images than there are, and more clients than the training images can serve."""
     cell = planned.cell
     dataset = datasets.open(cell.dataset.name)
-    images = cell.dataset.train or len(dataset.train.labels)
-    if images > len(dataset.train.labels):
-        raise SuiteError(
-            f"{planned.where(('dataset', 'train'))}: dataset.train is {images}, "
-            f"but {cell.dataset.name} has {len(dataset.train.labels)} training images"
-        )
-    held = sum((cell.federation.validation, _public_fraction(cell)))
-    left = int(images * (1 - held))
+    for part, kind, split in (("train", "training", dataset.train), ("test", "test", dataset.test)):
+        wanted = getattr(cell.dataset, part)
+        if wanted is not None and wanted > len(split):
+            raise SuiteError(
+                f"{planned.where(('dataset', part))}: dataset.{part} is {wanted}, "
+                f"but {cell.dataset.name} has {len(split)} {kind} images"
+            )
+    images = cell.dataset.train or len(dataset.train)
+    left = int(images * (1 - (cell.federation.validation + _public_fraction(cell))))
     if left < MINIMUM_PER_CLIENT * cell.federation.clients:
         raise SuiteError(
             f"{planned.where(('federation', 'clients'))}: federation.clients is {cell.federation.clients}, but only "
@@ -205,6 +208,19 @@ def _check_public(planned: PlannedCell, datasets: Datasets) -> None:
             f"{planned.where(('federation', 'public', 'from'))}: images of {names[1]} are {_shape(other)}, "
             f"those of {names[0]} are {_shape(own)}; public images need the same shape"
         )
+
+
+def _check_models(planned: PlannedCell, datasets: Datasets) -> None:
+    """Refuse architectures that the images are too small for."""
+    models, data = planned.cell.models, datasets.open(planned.cell.dataset.name)
+    for arch in models.architectures:
+        wrong = misfit(arch, models.norm, data.channels, data.size, data.num_classes)
+        if wrong is not None:
+            shape = _shape((data.size, data.size, data.channels))
+            raise SuiteError(
+                f"{planned.where(('models', 'arch'))}: {arch} cannot take images of {planned.cell.dataset.name}, "
+                f"which are {shape} ({wrong}); choose another architecture"
+            )
 
 
 def _shape(image: tuple[int, ...]) -> str:

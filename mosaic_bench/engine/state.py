@@ -15,6 +15,7 @@ from mosaic_bench.api import Algorithm
 
 _NOT_STATE = {"fed", "params", "_awaiting", "_made_later"}
 _PLAIN = (type(None), bool, int, float, str, bytes, Tensor)
+_MARK = "__state_dict__"  # tells a state dict, to be loaded, from a plain dict, to be set
 
 
 class StateError(TypeError):
@@ -52,13 +53,13 @@ class StateKeeper:
             if _holds_stateful(value) and name not in self._from_setup and name not in self._algorithm._made_later:
                 raise StateError(f"self.{name} was made after setup; make it there, or through self.module")
             state[name] = _pack(value, f"self.{name}")
-        return state | {name: _packed(waiting) for name, waiting in self._algorithm._awaiting.items()}
+        return state | {name: _marked(waiting) for name, waiting in self._algorithm._awaiting.items()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Bring ``collect``'s state back into an algorithm whose ``setup`` has run."""
         present = self._attributes()
         for name, packed in state.items():
-            if _is_packed(packed) and name not in present:
+            if _is_state_dict(packed) and name not in present:
                 self._algorithm._awaiting[name] = packed["state"]
             else:
                 setattr(self._algorithm, name, _unpack(present.get(name), packed))
@@ -117,14 +118,11 @@ def _feed(hashed: Any, value: Any) -> None:
         hashed.update(f"{value!r};".encode())
 
 
-_MARK = "__state_dict__"
-
-
-def _packed(state: Any) -> dict[str, Any]:
+def _marked(state: Any) -> dict[str, Any]:
     return {_MARK: True, "state": state}
 
 
-def _is_packed(value: Any) -> bool:
+def _is_state_dict(value: Any) -> bool:
     return isinstance(value, dict) and value.get(_MARK) is True
 
 
@@ -160,7 +158,7 @@ def _pack(value: Any, name: str) -> Any:
     if type(value) in _PLAIN or isinstance(value, Tensor):
         return value
     if isinstance(value, _Stateful):
-        return _packed(value.state_dict())
+        return _marked(value.state_dict())
     if type(value) is dict:
         return {key: _pack(item, f"{name}[{key!r}]") for key, item in value.items()}
     if type(value) in (list, tuple):
@@ -173,7 +171,7 @@ def _pack(value: Any, name: str) -> Any:
 
 def _unpack(present: Any, packed: Any) -> Any:
     """Load packed state into the objects that ``setup`` made; plain values replace what was there."""
-    if _is_packed(packed):
+    if _is_state_dict(packed):
         present.load_state_dict(packed["state"])
         return present
     if isinstance(packed, dict):

@@ -46,13 +46,18 @@ def verify(folder: CellFolder, directories: Sequence[Path]) -> Verdict:
         directories: where data sets are looked for.
 
     Raises:
-        UserError: the cell is not done, or ran in another numeric environment than there is here.
+        UserError: the cell is not done, its files are damaged, or it ran in another numeric environment than is here.
     """
-    status, environment = folder.status(), folder.environment()
+    status, environment, stored = folder.status(), folder.environment(), folder.steps()
     if status.state is not State.DONE:
         raise UserError(f"{folder.path}: only a cell that is done can be verified; this one is {status.state.value}")
+    if not stored or "numeric" not in environment:
+        raise UserError(
+            f"{folder.path}: env.json or steps.jsonl is damaged, so there is nothing to compare with; "
+            "run the suite with --rerun all, and --only for this cell, to do it again"
+        )
     device = _same_device(folder, environment["numeric"])
-    stored, target = folder.steps(), _target(folder)
+    target = _target(folder)
     with tempfile.TemporaryDirectory() as temporary:
         again = CellFolder(Path(temporary) / "cells" / folder.key)
         again.describe(folder.description())
@@ -99,9 +104,7 @@ def _same_device(folder: CellFolder, numeric: Mapping[str, Any]) -> torch.device
 
 
 def _differences(stored: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator[str]:
-    old, new = (
-        dict(_numbers({key: record[key] for key in ("step", "metrics", "ledger")})) for record in (stored, again)
-    )
+    old, new = (dict(_numbers({part: record[part] for part in _EXACT})) for record in (stored, again))
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name):
             yield f"step {stored['step']}: {name} was {old.get(name)} and is {new.get(name)}"
@@ -110,6 +113,6 @@ def _differences(stored: Mapping[str, Any], again: Mapping[str, Any]) -> Iterato
 def _numbers(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in record.items():
         if isinstance(value, Mapping):
-            yield from _numbers(value, f"{name}." if name not in {"metrics", "ledger"} else "")
+            yield from _numbers(value, f"{name}." if name not in _EXACT else "")
         else:
             yield prefix + name, value

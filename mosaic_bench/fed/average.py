@@ -20,7 +20,8 @@ class CoverageAverage:
     Coordinates that nobody covers keep the reference's value exactly. NaN and infinity reach the coordinates they were
     sent for. Between calls only the sums are held, never an update.
 
-    reference: the full state that will be replaced. It is read again by :meth:`result`; leave it unchanged until then.
+    Args:
+        reference: the full state that will be replaced. It is read again by ``result``; leave it unchanged until then.
     """
 
     def __init__(self, reference: Mapping[str, Tensor]) -> None:
@@ -37,10 +38,15 @@ class CoverageAverage:
 
     @torch.no_grad()
     def add(self, state: Mapping[str, Tensor], weight: float, slice: Slice | None = None) -> None:
-        """Add a client's state: the whole model, or the narrow state that `slice` takes of it.
+        """Add a client's state.
 
-        weight: finite and not negative, usually the client's number of samples; a client of weight 0 is left out.
-        Raises ValueError for another weight and for names or shapes that don't fit the reference.
+        Args:
+            state: of the whole model, or the narrow one that ``slice`` takes of it.
+            weight: finite and not negative, usually the client's number of samples; a client of weight 0 is left out.
+            slice: the client's part of the model; None for the whole.
+
+        Raises:
+            ValueError: another weight, or names or shapes that don't fit the reference.
         """
         if not (isfinite(weight) and weight >= 0):
             raise ValueError(f"a client's weight must be finite and not negative, not {weight}")
@@ -63,7 +69,8 @@ class CoverageAverage:
     def result(self) -> dict[str, Tensor]:
         """The averaged state, with the reference's names, dtypes and devices.
 
-        Raises ValueError when no client of positive weight was added.
+        Raises:
+            ValueError: no client of positive weight was added.
         """
         if self._whole_weight == 0 and not self._sliced_weights:
             raise ValueError("there is nothing to average: no client has a positive weight")

@@ -182,6 +182,9 @@ class Federation:
             model: the global model, or one per architecture.
             cohort: who receives it.
             payload: what is sent beside, by kind; whole to every client.
+
+        Raises:
+            Unsupported: a client runs an architecture of which there is no model.
         """
         models = model if isinstance(model, Mapping) else {self.architectures[0]: model}
         states = {arch: dict(each.state_dict()) for arch, each in models.items()}

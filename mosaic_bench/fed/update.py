@@ -43,6 +43,7 @@ class Update:
         state: trained parameters and buffers. Valid until the next update of the stream, unless kept.
         samples: the client's number of images.
         loss: mean training loss over the client's minibatches, a scalar tensor on the device.
+        build: makes a fresh model of the client's architecture and width.
     """
 
     client: int

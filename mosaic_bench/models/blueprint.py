@@ -19,9 +19,16 @@ def scaled(size: int, ratio: float) -> int:
 
 @dataclass(frozen=True)
 class Blueprint:
-    """Image channels, image side in pixels, classes, width multiplier in (0, 1] and norm (batch, group, none).
+    """What a network is built for.
 
-    Raises UserError for values out of range.
+    Attributes:
+        channels, size: images are (channels, size, size).
+        classes: number of logits.
+        width: multiplies every channel count, in (0, 1].
+        norm: batch, group or none.
+
+    Raises:
+        UserError: a value out of range.
     """
 
     channels: int

@@ -20,8 +20,10 @@ _AXES = "channel_axes"
 class Channels:
     """One axis of a tensor.
 
-    size: channels of the model at hand; group: the name under which they are cut, None for axes that never are (image
-    channels, logits); positions: consecutive columns each channel occupies, H·W after a flatten and 1 elsewhere.
+    Attributes:
+        size: channels of the model at hand.
+        group: the name under which they are cut; None for axes that never are (image channels, logits).
+        positions: consecutive columns each channel occupies, H·W after a flatten and 1 elsewhere.
     """
 
     size: int
@@ -41,7 +43,10 @@ class Channels:
 def declare_axes(module: M, **axes: tuple[Channels, ...]) -> M:
     """Record the leading axes, at most two, of the module's own parameters and buffers by name; return the module.
 
-    Axes left out at the end (kernel height and width) are never cut. Raises ValueError for more than two axes.
+    Axes left out at the end (kernel height and width) are never cut.
+
+    Raises:
+        ValueError: more than two axes.
     """
     if any(len(tensor_axes) > 2 for tensor_axes in axes.values()):
         raise ValueError(f"{type(module).__name__}: a tensor can be cut along two axes at most")
@@ -52,7 +57,8 @@ def declare_axes(module: M, **axes: tuple[Channels, ...]) -> M:
 def channel_axes(model: nn.Module) -> dict[str, tuple[Channels, ...]]:
     """Declared axes of every tensor of `model.state_dict()` that has some, by state name.
 
-    Raises ValueError where a declaration contradicts the tensor's shape.
+    Raises:
+        ValueError: a declaration contradicts the tensor's shape.
     """
     state = model.state_dict()
     found: dict[str, tuple[Channels, ...]] = {}

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 class Classifier(nn.Module):
     """`forward(x) = head(features(x))`.
 
-    body: maps images (N, C, H, W) to features (N, feature_width); head: maps features to logits (N, classes).
+    Args:
+        body: maps images (N, C, H, W) to features (N, feature_width).
+        head: maps features to logits (N, classes).
     """
 
     def __init__(self, body: nn.Module, head: nn.Linear) -> None:

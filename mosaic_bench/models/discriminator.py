@@ -10,8 +10,11 @@ from mosaic_bench.models.generators import init_dcgan_
 class DCGANDiscriminator(nn.Module):
     """Strided 4×4 convolutions down to a 2×2 or 3×3 map, then one logit per image (Radford et al., ICLR 2016).
 
-    base: channels of the first map; every halving doubles them, up to 8·base.
     DEVIATION: it returns the logit, and the sigmoid belongs to the loss, where it can't saturate.
+
+    Args:
+        channels, size: of the images, size in pixels.
+        base: channels of the first map; every halving doubles them, up to 8·base.
     """
 
     def __init__(self, *, channels: int, size: int, base: int = 64) -> None:

@@ -17,8 +17,14 @@ class UpsamplingGenerator(nn.Module):
     """Linear layers, then twice: nearest-neighbour upsampling and a 3×3 convolution.
 
     With `classes=None` it is DENSE's generator (Zhang et al., NeurIPS 2022), otherwise FedFTG's (Zhang et al., CVPR
-    2022), where noise and one-hot label each fill half of the first map. base: channels of the last hidden map, half
-    those of the first; output: maps raw pixels to the wanted range, default a sigmoid (images in [0, 1]).
+    2022), where noise and one-hot label each fill half of the first map.
+
+    Args:
+        channels, size: of the images, size in pixels.
+        latent: dimensions of the noise.
+        classes: number of labels of a conditional generator; None for one without labels.
+        base: channels of the last hidden map, half those of the first.
+        output: maps raw pixels to the wanted range; by default a sigmoid (images in [0, 1]).
     """
 
     def __init__(
@@ -65,8 +71,14 @@ class UpsamplingGenerator(nn.Module):
 class DCGANGenerator(nn.Module):
     """Transposed convolutions from a 4×4 map, doubling it up to the image (Radford et al., ICLR 2016).
 
-    A conditional one reads noise and one-hot label side by side. base: channels at full resolution; every halving of
-    the map doubles them, up to 8·base; output: maps raw pixels to the wanted range, default a tanh (images in [-1, 1]).
+    A conditional one reads noise and one-hot label side by side.
+
+    Args:
+        channels, size: of the images, size in pixels.
+        latent: dimensions of the noise.
+        classes: number of labels of a conditional generator; None for one without labels.
+        base: channels at full resolution; every halving of the map doubles them, up to 8·base.
+        output: maps raw pixels to the wanted range; by default a tanh (images in [-1, 1]).
     """
 
     def __init__(

@@ -11,9 +11,12 @@ from torch import Tensor, nn
 class NormalisedImages(nn.Module):
     """`(sigmoid(x) - mean) / std`: exactly the range of real images in [0, 1] after normalisation, channel by channel.
 
-    mean, std: of the data set, one number per channel. They are no part of the state: whoever receives the generator
-    knows the data set. Generators that end in a tanh instead put out [-1, 1], which a classifier trained on normalised
-    images sees as low contrast.
+    Generators that end in a tanh instead put out [-1, 1], which a classifier trained on normalised images sees as low
+    contrast.
+
+    Args:
+        mean, std: of the data set, one number per channel. They are no part of the state: whoever receives the
+            generator knows the data set.
     """
 
     mean: Tensor

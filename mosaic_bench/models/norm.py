@@ -24,7 +24,8 @@ Norm = Literal["batch", "group", "none"]
 def norm_layer(kind: str, channels: Channels, *, maps: bool = True) -> nn.Module:
     """Normalise (N, C, H, W) maps, or (N, C) vectors with `maps=False`.
 
-    Raises UserError for a `kind` other than batch, group or none.
+    Raises:
+        UserError: a `kind` other than batch, group or none.
     """
     if kind == "none":
         return nn.Identity()
@@ -57,7 +58,10 @@ def recalibrate_(model: nn.Module, batches: Iterable[Tensor]) -> None:
     """Re-estimate BatchNorm running statistics, in place, as the average over the given image batches (N, C, H, W).
 
     Every image weighs the same, whatever its batch's size. Runs in float32 even under autocast. Parameters, counters,
-    momenta and train/eval modes come out as they went in. Raises ValueError when there are no images.
+    momenta and train/eval modes come out as they went in.
+
+    Raises:
+        ValueError: there are no images.
     """
     images = 0
     with _only_batch_norms_training(model) as layers:

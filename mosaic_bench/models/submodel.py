@@ -28,9 +28,11 @@ Index = slice | Tensor
 class Slice:
     """Which coordinates of the full model a client holds.
 
-    kept: the channels kept of every group that is cut (int64, in the narrow model's order), empty when the slice is
-    whole; feature_index: the full model's features that the narrow head reads (int64), its input index set;
-    regions: what :meth:`indices` looks up, empty when the slice is whole.
+    Attributes:
+        kept: the channels kept of every group that is cut (int64, in the narrow model's order); empty when the slice is
+            whole.
+        feature_index: the full model's features that the narrow head reads, int64.
+        regions: what ``indices`` looks up; empty when the slice is whole.
     """
 
     kept: Mapping[str, Tensor]
@@ -43,10 +45,18 @@ class Slice:
     ) -> Slice:
         """The slice of width `ratio` in (0, 1] for step `t` (from 0): ceil(ratio·W) of every group's W channels.
 
-        mode: static keeps the first channels; rolling the cyclic window {(j - t) mod W : j < k}, the same for every
-        client, so that the windows of a step nest; random a uniform subset per group from `generator`, which the other
-        modes don't need. Only the shapes of `model` matter. A ratio of 1 gives the whole model in every mode.
-        Raises UserError for a model that does not declare its channel groups, a wrong ratio or an unknown mode.
+        A ratio of 1 gives the whole model in every mode.
+
+        Args:
+            model: the full model, of which only the shapes matter.
+            ratio: of channels kept.
+            mode: static keeps the first channels; rolling the cyclic window {(j - t) mod W : j < k}, the same for every
+                client, so that the windows of a step nest; random a uniform subset per group.
+            t: the step, for rolling windows.
+            generator: draws random subsets; the other modes don't need it.
+
+        Raises:
+            UserError: a model that does not declare its channel groups, a wrong ratio or an unknown mode.
         """
         if mode not in get_args(Extraction):
             raise UserError(f"unknown extraction {mode!r}; known: {', '.join(get_args(Extraction))}")
@@ -89,7 +99,11 @@ def width_ratios(clients: int, rho: float, sigma: int) -> list[float]:
 
 
 def _sliceable_axes(model: Classifier) -> dict[str, tuple[Channels, ...]]:
-    """The axes of every state tensor; raises UserError if some tensor has none declared."""
+    """The axes of every state tensor.
+
+    Raises:
+        UserError: some tensor has none declared.
+    """
     axes = channel_axes(model)
     for name in model.state_dict():
         if name not in axes:

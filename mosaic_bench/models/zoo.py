@@ -15,7 +15,8 @@ ARCHITECTURES: dict[str, Architecture] = {}
 def register_architecture(name: str) -> Callable[[Architecture], Architecture]:
     """Decorator that makes a function from :class:`Blueprint` to :class:`Classifier` available to suites as `name`.
 
-    Raises UserError if the name is taken.
+    Raises:
+        UserError: the name is taken.
     """
 
     def register(architecture: Architecture) -> Architecture:
@@ -30,15 +31,25 @@ def register_architecture(name: str) -> Callable[[Architecture], Architecture]:
 def build(arch: str, *, channels: int, size: int, classes: int, width: float = 1.0, norm: str = "batch") -> Classifier:
     """A freshly initialised classifier, drawn from torch's global generator.
 
-    channels, size: of the images, size in pixels (8 to 64; the mlp takes any); width: multiplier in (0, 1], by which
-    every group of W channels shrinks to ceil(width·W); norm: batch, group or none. Raises UserError for an unknown
-    architecture or norm and for values out of range.
+    Args:
+        arch: name of a registered architecture.
+        channels, size: of the images, size in pixels (8 to 64; the mlp takes any).
+        classes: number of logits.
+        width: multiplier in (0, 1], by which every group of W channels shrinks to ceil(width·W).
+        norm: batch, group or none.
+
+    Raises:
+        UserError: an unknown architecture or norm, or a value out of range.
     """
     return find_architecture(arch)(Blueprint(channels, size, classes, width, norm))
 
 
 def find_architecture(name: str) -> Architecture:
-    """The architecture registered as `name`. Raises UserError where there is none."""
+    """The architecture registered as `name`.
+
+    Raises:
+        UserError: there is none.
+    """
     if name not in ARCHITECTURES:
         raise UserError(f"unknown architecture '{name}'{did_you_mean(name, ARCHITECTURES)}")
     return ARCHITECTURES[name]

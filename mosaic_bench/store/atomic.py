@@ -29,7 +29,7 @@ def replace_file(path: Path, write: Callable[[Path], None], scratch: Path | None
 
 def replace_text(path: Path, text: str) -> None:
     """Atomically replace a text file."""
-    replace_file(path, lambda temporary: write_text(temporary, text))
+    replace_file(path, lambda temporary: write_content(temporary, text))
 
 
 def replace_json(path: Path, value: Any) -> None:
@@ -42,6 +42,6 @@ def to_json(value: Any) -> str:
     return json.dumps(value, indent=1, allow_nan=True) + "\n"
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file in the encoding of all of them."""
-    path.write_text(text, encoding="utf-8")
+def write_content(path: Path, content: str | bytes) -> None:
+    """Write a whole file; text in the encoding of all of them."""
+    path.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)

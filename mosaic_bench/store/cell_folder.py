@@ -10,7 +10,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from mosaic_bench.store.atomic import replace_file, to_json, write_text
+from mosaic_bench.errors import UserError
+from mosaic_bench.store.atomic import replace_file, to_json, write_content
 from mosaic_bench.store.claim import Claim
 
 
@@ -90,7 +91,7 @@ class CellFolder:
         """True once the cell was described in a way that can be read."""
         try:
             return bool(self.description())
-        except (OSError, ValueError, TypeError):
+        except (OSError, UserError):
             return False
 
     def describe(self, cell: dict[str, Any]) -> None:
@@ -99,8 +100,16 @@ class CellFolder:
         self._replace("cell.json", to_json(cell))
 
     def description(self) -> dict[str, Any]:
-        """Read what the cell is."""
-        return dict(json.loads((self.path / "cell.json").read_text(encoding="utf-8")))
+        """Read what the cell is.
+
+        Raises:
+            UserError: the file is damaged or missing.
+        """
+        file = self.path / "cell.json"
+        try:
+            return dict(json.loads(file.read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError, TypeError) as error:
+            raise UserError(f"{file}: cannot be read ({error}); run the suite again to rebuild it") from error
 
     def write_environment(self, environment: dict[str, Any]) -> None:
         """Write where and with what the cell ran."""
@@ -238,11 +247,8 @@ class CellFolder:
             self._claim.verify()
 
     def _replace(self, name: str, content: str | bytes) -> None:
-        def write(file: Path) -> None:
-            file.write_bytes(content) if isinstance(content, bytes) else write_text(file, content)
-
         put: Callable[[Path, Callable[[Path], None]], None] = self._claim.replace if self._claim else replace_file
-        put(self.path / name, write)
+        put(self.path / name, lambda file: write_content(file, content))
 
 
 def _whole_lines(file: Path) -> list[dict[str, Any]]:

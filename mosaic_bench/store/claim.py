@@ -41,13 +41,13 @@ class Pulse(NamedTuple):
     @property
     def where(self) -> str:
         """Host and process, for people."""
-        host, process, _ = _parts(self.owner)
+        host, process = _host_and_process(self.owner)
         return f"{host.rpartition('-')[0]}, process {process}"
 
     @property
     def dead(self) -> bool:
         """True when the owner ran on this host and is gone; of other hosts nothing is known."""
-        host, process, _ = _parts(self.owner)
+        host, process = _host_and_process(self.owner)
         return host == _host() and process.isdecimal() and not _alive(int(process))
 
 
@@ -169,9 +169,9 @@ class Claim:
             os.fsync(file.fileno())
 
 
-def _parts(owner: str) -> tuple[str, str, str]:
-    host, _, rest = owner.rpartition("-")[0].rpartition("-")
-    return host, rest, owner.rpartition("-")[2]
+def _host_and_process(owner: str) -> tuple[str, str]:
+    host, _, process = owner.rpartition("-")[0].rpartition("-")
+    return host, process
 
 
 @cache

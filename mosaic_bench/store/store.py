@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mosaic_bench.errors import UserError
-from mosaic_bench.store.atomic import replace_file, replace_json
+from mosaic_bench.store.atomic import replace_file, replace_json, write_content
 from mosaic_bench.store.cell_folder import CellFolder
 
 _SUITE_KEYS = {"suite", "title", "axes", "titles", "report", "cells"}
@@ -70,7 +70,7 @@ class Store:
         file = self.path / name
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(file, lambda temporary: _write(temporary, content))
+            replace_file(file, lambda temporary: write_content(temporary, content))
         except OSError as error:
             raise StoreError(f"{file}: cannot be written ({error.strerror})") from error
         return file
@@ -89,7 +89,3 @@ class Store:
             raise StoreError(
                 f"{self.path}: cannot write results here ({error.strerror}); choose another folder with --results"
             ) from error
-
-
-def _write(path: Path, content: str | bytes) -> None:
-    path.write_bytes(content.encode() if isinstance(content, str) else content)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -10,6 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_
 from mosaic_bench.suite.errors import LocatedError, Path
 from mosaic_bench.suite.report_schema import ReportSpec
 from mosaic_bench.suite.section import Section
+from mosaic_bench.suite.units import parse_bytes, parse_seconds
 
 
 def _named(value: Any) -> Any:
@@ -231,32 +231,6 @@ class Cell(Section):
         return self
 
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def _seconds(value: Any) -> Any:
-    """``6h`` -> 21600; plain numbers are seconds."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*", value)
-    if match is None:
-        raise ValueError(f"expected seconds, or a duration such as 90s, 30m or 6h, got {value!r}")
-    return float(match[1]) * _SECONDS[match[2]]
-
-
-_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-
-
-def _bytes(value: Any) -> Any:
-    """``20GB`` -> 20000000000; plain numbers are bytes."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(rf"\s*(\d+(?:\.\d+)?)\s*({'|'.join(_BYTES)})\s*", value)
-    if match is None:
-        raise ValueError(f"expected bytes, or a size such as 500MB or 20GB, got {value!r}")
-    return round(float(match[1]) * _BYTES[match[2]])
-
-
 class RunSpec(Section):
     """How cells are run; nothing here can change a result.
 
@@ -271,13 +245,13 @@ class RunSpec(Section):
             than a network file system may answer from its cache (60 s for NFS, as it comes).
     """
 
-    timeout: Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_seconds)] = None
+    timeout: Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(parse_seconds)] = None
     checkpoint_every: int = Field(10, ge=1)
     threads: int = Field(1, ge=1)
     isolation: Literal["process", "none"] = "process"
-    prefixes: Annotated[Annotated[int, Field(ge=0)], BeforeValidator(_bytes)] = 20 * 10**9
+    prefixes: Annotated[Annotated[int, Field(ge=0)], BeforeValidator(parse_bytes)] = 20 * 10**9
     retries: int = Field(1, ge=0)
-    claim_expiry: Annotated[Annotated[float, Field(ge=5)], BeforeValidator(_seconds)] = 90
+    claim_expiry: Annotated[Annotated[float, Field(ge=5)], BeforeValidator(parse_seconds)] = 90
 
 
 class Override(Section):

@@ -58,6 +58,7 @@ def write(text: str) -> None:
         ("dataset: digits", "dataset: digit", "s.yaml:10: unknown data set 'digit'"),
         ("clients: 4", "clients: 5000", "s.yaml:12: federation.clients is 5000, but only"),
         ("dataset: digits", "dataset: {name: digits, train: 99999}", "s.yaml:10: dataset.train is 99999, but digits"),
+        ("dataset: digits", "dataset: {name: digits, test: 361}", "s.yaml:10: dataset.test is 361, but digits has 360"),
         (
             "rounds: 1",
             "rounds: 1, public: {from: toy2d}",
@@ -76,6 +77,16 @@ def test_a_wrong_suite_names_file_and_line_and_writes_nothing(call: Call, old: s
         assert (ended.code, ended.out) == (2, "")
         assert f"error: {message}" in ended.err
         assert all(line.startswith("error: ") for line in ended.err.splitlines())
+    assert not Path("results").exists()
+
+
+@pytest.mark.parametrize("verb", ["check", "plan", "run"])
+def test_an_architecture_that_cannot_take_the_images_is_named(call: Call, verb: str) -> None:
+    write(SUITE.replace("dataset: digits", "dataset: toy2d").replace("models: mlp", "models: cnn"))
+    ended = call(verb, "s.yaml")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("error: s.yaml:11: cnn cannot take images of toy2d, which are 1×1×2 (")
+    assert "Traceback" not in ended.err
     assert not Path("results").exists()
 
 

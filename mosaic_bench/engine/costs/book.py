@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -14,6 +13,7 @@ from filelock import FileLock
 from mosaic_bench.data.locate import cache_directory
 from mosaic_bench.engine.costs.cost import Basis, Cost
 from mosaic_bench.engine.costs.flops import ModelSize
+from mosaic_bench.engine.resolve import fingerprint
 from mosaic_bench.store.atomic import replace_json
 
 
@@ -28,7 +28,7 @@ class CostBook:
 
     def __init__(self, numeric: Mapping[str, Any]) -> None:
         self._file = cache_directory() / "costs-1.json"  # another number when entries change their form
-        self._environment = hashlib.sha256(json.dumps(numeric, sort_keys=True).encode()).hexdigest()[:12]
+        self._environment = fingerprint(numeric)
         content = self._read()
         self._costs: dict[str, Any] = content.get(self._environment, {})
         self._models: dict[str, Any] = content.get("models", {})

@@ -54,14 +54,17 @@ def training_flops(cell: Cell, images: Images, sizes: list[ModelSize]) -> float:
     federation, local = cell.federation, cell.local
     widths = fmean(width**2 for width in client_widths(cell)) * cell.models.width**2
     per_image = FORWARD_AND_BACKWARD * widths * fmean(size.flops for size in sizes)
-    cohort = max(1, round(federation.participation * federation.clients))
     held = images.train * (1 - federation.validation) / federation.clients
     per_client = (local.epochs or 0) * held + (local.steps or 0) * min(local.batch, held)
-    return per_image * per_client * cohort * federation.rounds
+    return per_image * per_client * federation.cohort * federation.rounds
 
 
 def evaluation_flops(cell: Cell, images: Images, sizes: list[ModelSize]) -> float:
     """Estimate the FLOPs of every evaluation of one predictor."""
     judged = images.test + images.train * cell.federation.validation
-    evaluations = -(-cell.federation.rounds // cell.evaluate.every)
-    return cell.models.width**2 * sum(size.flops for size in sizes) * judged * evaluations
+    return cell.models.width**2 * sum(size.flops for size in sizes) * judged * evaluations(cell)
+
+
+def evaluations(cell: Cell) -> int:
+    """Return how often a cell of one step per round is evaluated: every so many steps, and after the last."""
+    return -(-cell.federation.rounds // cell.evaluate.every)

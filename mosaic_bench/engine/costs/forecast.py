@@ -14,7 +14,7 @@ import torch
 
 from mosaic_bench.engine.costs.book import CostBook
 from mosaic_bench.engine.costs.cost import Basis, Cost
-from mosaic_bench.engine.costs.flops import evaluation_flops, measure_model, training_flops
+from mosaic_bench.engine.costs.flops import evaluation_flops, evaluations, measure_model, training_flops
 from mosaic_bench.engine.costs.shape import Images, cost_shape, images_of
 from mosaic_bench.engine.datasets import Datasets
 from mosaic_bench.engine.provenance import numeric_environment
@@ -50,6 +50,9 @@ class Forecast:
         datasets: the data sets that the cells use.
         device: a torch device string.
         threads: torch threads of a cell on a CPU.
+
+    Attributes:
+        speed: FLOPs per second that one slot is assumed to do where nothing was measured.
     """
 
     def __init__(self, datasets: Datasets, device: str, threads: int) -> None:
@@ -157,10 +160,9 @@ class Forecast:
             name = f"{arch} {models.norm} {images.channels}x{images.size} {images.classes}"
             sizes.append(self._book.model(name, partial(measure_model, arch, models.norm, images)))
         flops = training_flops(cell, images, sizes) + evaluation_flops(cell, images, sizes)
-        evaluations = -(-cell.federation.rounds // cell.evaluate.every)
         return Cost(
             seconds=flops / speed,
-            disk=_FILES + evaluations * _LINE + images.test // 8,
+            disk=_FILES + evaluations(cell) * _LINE + images.test // 8,
             checkpoint=round(_BYTES * models.width**2 * sum(size.parameters for size in sizes)),
             basis=Basis.FLOPS,
         )

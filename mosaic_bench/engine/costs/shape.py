@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import json
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -13,7 +11,7 @@ from mosaic_bench import __version__
 from mosaic_bench.api import Algorithm
 from mosaic_bench.data.catalog import CATALOG
 from mosaic_bench.engine.datasets import Datasets
-from mosaic_bench.engine.resolve import Job
+from mosaic_bench.engine.resolve import Job, fingerprint
 from mosaic_bench.store import source_digest
 
 _FREE = {"lr", "weight_decay"}  # settings of local training that cost nothing
@@ -45,7 +43,7 @@ def images_of(job: Job, datasets: Datasets) -> Images:
 def cost_shape(job: Job, images: Images) -> str:
     """Hash what a cell's cost depends on into 12 hex digits."""
     cell = job.cell
-    identity = {
+    depends_on = {
         "harness": __version__,
         "algorithm": [job.algorithm.name, _source(job.algorithm), job.params.model_dump(mode="json")],
         "images": asdict(images),
@@ -54,7 +52,7 @@ def cost_shape(job: Job, images: Images) -> str:
         "local": cell.local.model_dump(mode="json", exclude=_FREE),
         "evaluate": cell.evaluate.model_dump(mode="json"),
     }
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+    return fingerprint(depends_on)
 
 
 @cache

@@ -45,6 +45,7 @@ _STEADY = 0.01  # of a step's FLOPs, by which its growth may differ from step to
 _IMAGES = 500  # of each split are evaluated; the rest takes as long in proportion
 
 Kind = tuple[bool, bool]
+"""What a step did: whether clients trained, and whether they worked at all."""
 
 
 class TooSlow(Exception):  # noqa: N818 - named after what it reports

@@ -9,6 +9,8 @@ from support import describe, exact, jobs_of
 from mosaic_bench.conformance.federations import CPU
 from mosaic_bench.engine.cell_run import CellRun, run_cell
 from mosaic_bench.engine.resolve import Job
+from mosaic_bench.engine.verify import verify
+from mosaic_bench.errors import UserError
 from mosaic_bench.store import CellFolder, State
 
 SUITE = """
@@ -121,3 +123,12 @@ def test_a_cell_with_a_damaged_description_counts_as_not_described(job: Job, tmp
     assert folder.exists
     (folder.path / "cell.json").write_bytes(content)
     assert not folder.exists
+
+
+@pytest.mark.parametrize("name", ["cell.json", "env.json", "steps.jsonl"])
+def test_verify_names_what_is_damaged(job: Job, tmp_path: Path, name: str) -> None:
+    done = describe(job, tmp_path, [])
+    run(done)
+    (done.path / name).write_bytes(b"{")
+    with pytest.raises(UserError, match=name):
+        verify(done, [])

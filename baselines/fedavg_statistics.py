@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from baselines.class_statistics import (
     KIND,
@@ -13,6 +13,7 @@ from baselines.class_statistics import (
     discriminant_head,
     feature_space,
 )
+from baselines.feature_spaces import Space
 from baselines.fedavg import FedAvg
 from mosaic_bench.api import Predictors, Stage, parameter, register
 
@@ -31,7 +32,7 @@ class StatisticsFedAvg(FedAvg):
     class Params(FedAvg.Params, StatisticsSettings):
         """Hyper-parameters of the statistics; the rest are FedAvg's."""
 
-        space: Any = parameter("last", unit="features: last, blocks or random", source="control")
+        space: Space | Literal["random"] = parameter("last", unit="features", source="control")
 
     params: Any
 

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from baselines.blocks import bhattacharyya, descend, distillation_loss, jensen_shannon
-from baselines.fusion import BatchNormMode
 from baselines.labels import shuffled_positions
 from mosaic_bench.api import Federation, Hyperparameters, Random, parameter
 
@@ -37,7 +36,9 @@ class DistillationSettings(Hyperparameters):
         "jensen-shannon", unit="divergence", source="paper; published code computes the Bhattacharyya distance"
     )
     sampling: Literal["samples", "uniform"] = parameter("samples", unit="share of a generator", source="ours")
-    batch_norm: BatchNormMode = parameter("update", unit="of students", source="ours; published code: keep")
+    batch_norm: Literal["update", "keep"] = parameter(
+        "update", unit="statistics of students", source="ours; published code: keep"
+    )
 
 
 def student_loss(student: Tensor, teacher: Tensor, settings: DistillationSettings) -> Tensor:

@@ -8,9 +8,11 @@ from pydantic import create_model
 
 from mosaic_bench.api import Algorithm, Hyperparameters, parameter, register
 
+_LIMITS = ("ge", "gt", "le", "lt")
+
 
 def with_defaults(params: type[Hyperparameters], source: str, **defaults: Any) -> type[Hyperparameters]:
-    """Return the same hyper-parameters with other defaults.
+    """Return the same hyper-parameters, within the same limits, with other defaults.
 
     Raises:
         ValueError: a name that ``params`` does not have.
@@ -22,7 +24,8 @@ def with_defaults(params: type[Hyperparameters], source: str, **defaults: Any) -
     for name, value in defaults.items():
         field = params.model_fields[name]
         unit = dict(field.json_schema_extra or {})["unit"]  # type: ignore[arg-type]
-        fields[name] = (field.annotation, parameter(value, unit=str(unit), source=source))
+        limits = {key: getattr(limit, key) for limit in field.metadata for key in _LIMITS if hasattr(limit, key)}
+        fields[name] = (field.annotation, parameter(value, unit=str(unit), source=source, **limits))
     return create_model("Params", __base__=params, **fields)
 
 

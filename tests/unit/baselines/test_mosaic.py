@@ -199,3 +199,5 @@ def test_presets_are_other_defaults_of_the_same_code() -> None:
     }  # fmt: skip
     with pytest.raises(ValueError, match="has no entropy"):
         with_defaults(Mosaic.Params, "test", entropy=1.0)
+    with pytest.raises(ValueError, match="greater than or equal to 0"):
+        with_defaults(Mosaic.Params, "test", last_rounds=4)(last_rounds=-3)

@@ -46,6 +46,11 @@ def _start(suite: Path, results: Path, *more: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment(STARTED_FOR=str(results)))
 
 
+def _contents(results: Path) -> dict[Path, bytes]:
+    """Every file in the cells' folders."""
+    return {path: path.read_bytes() for path in results.glob("*/cells/*/**/*") if path.is_file()}
+
+
 def _wait_for_checkpoint(results: Path) -> None:
     """Wait until some cell is in its middle."""
     deadline = time.monotonic() + 120
@@ -119,13 +124,13 @@ def test_a_run_that_was_suspended_wakes_up_to_find_its_cell_done_by_another(
         os.kill(process, signal.SIGSTOP)
     [held] = [path.parents[1].name for path in tmp_path.glob("*/cells/*/claim/*")]
     ended = call("run", suite, "--results", tmp_path, "--isolation", "none", *options)
-    written = {path: path.read_bytes() for path in tmp_path.glob("*/cells/*/*")}
+    written = _contents(tmp_path)
     for process in processes_with(str(tmp_path)):
         os.kill(process, signal.SIGCONT)
     assert sleeper.wait(timeout=60) == 0
     assert ended.code == 0, ended.out
     assert [line.split()[-2] for line in ended.out.splitlines() if f"{held} elsewhere" in line] == ["process"]
-    assert {path: path.read_bytes() for path in tmp_path.glob("*/cells/*/*")} == written
+    assert _contents(tmp_path) == written
     whole = numbers(uninterrupted)
     assert numbers(tmp_path) == {key: whole[key] for key in numbers(tmp_path)}
     assert len(numbers(tmp_path)) == 2

@@ -105,7 +105,8 @@ def _share_outside_training(arch: str) -> float:
     """Share of a round that is broadcast, averaging and counting, in [0, 1]."""
     fed = federation(_cell(arch, "bf16", CLIENTS), _dataset())
     server = fed.model()
-    _round(fed, server)
+    with fed.ledger.step_time():
+        _round(fed, server)
     before = fed.ledger.client_seconds
     start = time.perf_counter()
     with fed.ledger.step_time():

@@ -59,7 +59,8 @@ def gate(
 def _gate(store: Store, against: Path, only: Sequence[str] | None) -> None:
     """Compare a finished suite with its reference."""
     from mosaic_bench.report.drift import drifts
-    from mosaic_bench.report.reference import measured, read_reference
+    from mosaic_bench.report.measured import measured
+    from mosaic_bench.report.reference import read_reference
     from mosaic_bench.report.study import read_study
 
     study = read_study(store)

@@ -14,10 +14,11 @@ from mosaic_bench.cli.loading import load_jobs, missing_data
 from mosaic_bench.cli.options import RESULTS, Data, Devices, Only, Plugin, Results, Set, SuiteFile
 from mosaic_bench.cli.output import make_console
 from mosaic_bench.cli.progress import RunProgress
-from mosaic_bench.cli.rerun import rerun_options
+from mosaic_bench.cli.reproduce import rerun_options
 from mosaic_bench.cli.tables import write_tables
 from mosaic_bench.errors import UserError
 from mosaic_bench.store import CellFolder, State, Store, reporting_a_full_disk
+from mosaic_bench.suite.labels import telling
 
 if TYPE_CHECKING:
     from mosaic_bench.engine.datasets import Datasets
@@ -166,9 +167,8 @@ def _describe(
 
 def _title(job: Job, suite: Suite) -> str:
     """Return what tells a cell from the others of its suite: ``fedavg · dirichlet(alpha=0.1) · seed 0``."""
-    names = {axis: f"seed {label}" if axis == "seed" else label for axis, label in job.coordinates.items()}
-    telling = [name for axis, name in names.items() if len(suite.axes[axis]) > 1]
-    return " · ".join(telling or names.values())
+    labels = telling(job.coordinates, suite.axes)
+    return " · ".join(f"seed {label}" if axis == "seed" else label for axis, label in labels.items())
 
 
 def _with(spec: RunSpec, isolation: Isolation | None, no_share: bool) -> RunSpec:

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 from mosaic_bench.cli.options import RESULTS, Results
 from mosaic_bench.cli.output import make_console, make_table, print_table
-from mosaic_bench.cli.rerun import one_cell_suite, rerun_command
+from mosaic_bench.cli.reproduce import one_cell_suite, rerun_command
 from mosaic_bench.cli.stores import find_cell
 from mosaic_bench.store import shown_state
 

@@ -8,7 +8,7 @@ import typer
 
 from mosaic_bench.cli.options import RESULTS, Data, Results
 from mosaic_bench.cli.output import make_console
-from mosaic_bench.cli.rerun import rerun_plugins
+from mosaic_bench.cli.reproduce import rerun_plugins
 from mosaic_bench.cli.stores import find_cell
 
 

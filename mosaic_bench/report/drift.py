@@ -6,16 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from mosaic_bench.errors import UserError
-from mosaic_bench.report.reference import (
-    SMALLEST,
-    CellReference,
-    Measured,
-    Reference,
-    Steps,
-    group_of,
-    numbers_of,
-    relative,
-)
+from mosaic_bench.report.measured import Measured, Steps, group_of, numbers_of, relative
+from mosaic_bench.report.reference import SMALLEST, CellReference, Reference
 
 
 @dataclass(frozen=True)

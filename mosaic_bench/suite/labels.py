@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -53,6 +53,16 @@ def without_shared_arguments(labels: Sequence[str]) -> tuple[dict[str, str], lis
         own = [argument for argument in arguments(text) if argument not in shared]
         short[text] = head(text) + (f"({', '.join(own)})" if own else "")
     return short, shared
+
+
+def telling(coordinates: Mapping[str, str], axes: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return the coordinates that tell a cell from the others of its grid: all of them where there is one value each.
+
+    Args:
+        coordinates: axis -> label, of the cell.
+        axes: axis -> labels, of the grid.
+    """
+    return {axis: name for axis, name in coordinates.items() if len(axes[axis]) > 1} or dict(coordinates)
 
 
 def _arguments(params: dict[str, Any]) -> str:

@@ -16,12 +16,7 @@ def parse_seconds(value: Any) -> Any:
     Raises:
         ValueError: text that is no duration.
     """
-    if not isinstance(value, str):
-        return value
-    seconds = _parse(value, _SECONDS)
-    if seconds is None:
-        raise ValueError(f"expected seconds, or a duration such as 90s, 30m or 6h, got {value!r}")
-    return seconds
+    return _parse(value, _SECONDS, "seconds, or a duration such as 90s, 30m or 6h")
 
 
 def parse_bytes(value: Any) -> Any:
@@ -30,15 +25,15 @@ def parse_bytes(value: Any) -> Any:
     Raises:
         ValueError: text that is no size.
     """
+    size = _parse(value, _BYTES, "bytes, or a size such as 500MB or 20GB")
+    return round(size) if isinstance(value, str) else value
+
+
+def _parse(value: Any, units: Mapping[str, int], expected: str) -> Any:
+    """A number and its unit as one number; what is not text as it is."""
     if not isinstance(value, str):
         return value
-    size = _parse(value, _BYTES)
-    if size is None:
-        raise ValueError(f"expected bytes, or a size such as 500MB or 20GB, got {value!r}")
-    return round(size)
-
-
-def _parse(text: str, units: Mapping[str, int]) -> float | None:
-    """A number and its unit as one number; None for any other text."""
-    match = re.fullmatch(rf"\s*(\d+(?:\.\d+)?)\s*({'|'.join(units)})\s*", text)
-    return None if match is None else float(match[1]) * units[match[2]]
+    match = re.fullmatch(rf"\s*(\d+(?:\.\d+)?)\s*({'|'.join(units)})\s*", value)
+    if match is None:
+        raise ValueError(f"expected {expected}, got {value!r}")
+    return float(match[1]) * units[match[2]]

@@ -5,14 +5,8 @@ import pytest
 
 from mosaic_bench.errors import UserError
 from mosaic_bench.report.drift import Drift, drifts
-from mosaic_bench.report.reference import (
-    CellReference,
-    Measured,
-    Reference,
-    group_of,
-    read_reference,
-    write_reference,
-)
+from mosaic_bench.report.measured import Measured, group_of
+from mosaic_bench.report.reference import CellReference, Reference, read_reference, write_reference
 
 NORMS = {"servers.cnn.head.weight": 2.0, "servers.cnn.bn.running_var": 3.0, "generator.0.bias": 0.5}
 STEP = {"step": 1, "cohort": "c0", "loss": 2.3, "norms": NORMS}

@@ -18,6 +18,7 @@ from mosaic_bench.engine.algorithms import ENTRY_POINT_GROUP, find_algorithm
 from mosaic_bench.store import Claim, Store
 
 CELLS = 12
+FILES = {"cell.json", "status.json", "steps.jsonl", "trace.json", "correct.bin", "env.json", "log.txt", "figures"}
 
 
 def every_algorithm(folder: Path) -> Path:
@@ -99,7 +100,7 @@ def test_twenty_kills_change_no_number(tmp_path: Path, call: Call) -> None:
     assert len(numbers(whole)) >= CELLS
     assert set(states(tmp_path / "cut").values()) <= {"done", "unsupported"}
     files = {path.name for cell in Store(tmp_path / "cut/all").cells() for path in cell.path.iterdir()}
-    assert files <= {*"cell.json status.json steps.jsonl trace.json correct.bin env.json log.txt figures".split()}
+    assert files <= FILES
     arrays = {path.suffix for path in (tmp_path / "cut/all/cells").glob("*/figures/*")}
     assert arrays == {".npz"}
 

@@ -149,9 +149,8 @@ class _Loop:
         # The last step is evaluated here whatever the cadence, and for which images it got right.
         self._folder.replace_steps([record for record in prefix.records if record["step"] < self._steps])
         self._trace.take(prefix.trace)
-        if step == self._steps:
-            self._evaluate(step, prefix.loss, last=True)
-        self._how.progress(step, self._steps, {})
+        metrics = self._evaluate(step, prefix.loss, last=True) if step == self._steps else {}
+        self._how.progress(step, self._steps, metrics)
         return True
 
     def _wait(self) -> None:

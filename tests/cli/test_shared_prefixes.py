@@ -1,5 +1,6 @@
 """A run shares steps among its workers, whatever their number, and not when it is told so."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,16 @@ def test_three_workers_train_the_clients_of_three_variants_once(suite: Path, tmp
     assert not (alone / "shared/prefixes").exists()
     assert len(numbers(shared)) == 3
     assert numbers(shared) == numbers(alone)
+
+
+def test_a_cell_that_takes_every_step_from_another_shows_its_accuracy(suite: Path, tmp_path: Path, call: Call) -> None:
+    head, tail = SUITE[: SUITE.index("grid:")], SUITE[SUITE.index("dataset:") :]
+    suite.write_text(f"{head}grid: {{algorithm: [fedavg-statistics, fedavg]}}\n{tail}")
+    ended = call("run", suite, "--results", tmp_path / "results", "--isolation", "none")
+    assert ended.code == 0, ended.err
+    lines = [line for line in ended.out.splitlines() if line.startswith("[")]
+    assert len(lines) == 2
+    assert all(re.search(r"done +\d+\.\d %", line) for line in lines), lines
 
 
 @pytest.mark.parametrize(

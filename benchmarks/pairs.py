@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from statistics import median
 
 import torch
+
+from mosaic_bench.engine.allocator import keep_freed_memory
+
+Work = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -30,16 +37,21 @@ class Pair:
         return f"{self.ratio:.2f} ({self.lowest:.2f} to {self.highest:.2f})"
 
 
-def time_pair(ours: Callable[[], object], other: Callable[[], object], repeats: int) -> Pair:
-    """Run both once untimed, then ``repeats`` times in turn, the order swapped each time."""
-    ours(), other()
-    seconds: list[tuple[float, float]] = []
-    for repeat in range(repeats):
-        if repeat % 2:
-            second = _seconds(other)
-            seconds.append((_seconds(ours), second))
-        else:
-            seconds.append((_seconds(ours), _seconds(other)))
+def time_pair(ours: Work, other: Work, repeats: int, *, usual: bool = False) -> Pair:
+    """Run both once untimed, then ``repeats`` times in turn, the order swapped each time.
+
+    Each runs in a fork of this process, since they may differ in how memory is allocated, which a process cannot undo:
+    ours keeps freed memory, as cells do, and so does the other unless it is the ``usual`` way.
+    """
+    with _stopwatch(ours, keeps=True) as first, _stopwatch(other, keeps=not usual) as second:
+        first(), second()
+        seconds: list[tuple[float, float]] = []
+        for repeat in range(repeats):
+            if repeat % 2:
+                there = second()
+                seconds.append((first(), there))
+            else:
+                seconds.append((first(), second()))
     ratios = [there / here for here, there in seconds]
     return Pair(
         median(here for here, _ in seconds),
@@ -50,7 +62,37 @@ def time_pair(ours: Callable[[], object], other: Callable[[], object], repeats: 
     )
 
 
-def _seconds(work: Callable[[], object]) -> float:
+@contextmanager
+def _stopwatch(work: Work, keeps: bool) -> Iterator[Callable[[], float]]:
+    """Yield what does the work in a process of its own and returns how many seconds it took."""
+    if torch.cuda.is_available():  # a GPU can't be used in a fork, and doesn't care
+        yield lambda: _seconds(work)
+        return
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe()
+    process = context.Process(target=_serve, args=(work, keeps, there), daemon=True)
+    process.start()
+
+    def seconds() -> float:
+        here.send(None)
+        taken: float = here.recv()
+        return taken
+
+    there.close()
+    yield seconds
+    process.kill()
+    process.join()
+
+
+def _serve(work: Work, keeps: bool, asked: Connection) -> None:
+    if keeps:
+        keep_freed_memory()
+    while True:
+        asked.recv()
+        asked.send(_seconds(work))
+
+
+def _seconds(work: Work) -> float:
     start = time.perf_counter()
     work()
     if torch.cuda.is_available():

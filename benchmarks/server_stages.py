@@ -47,7 +47,7 @@ def _dense(cell: Cell, dataset: Dataset, moments: Any, repeats: int) -> Pair:
                 steps=10, batch=BATCH, latent=LATENT, classes=CLASSES, temperature=20.0,
             )  # fmt: skip
 
-        return time_pair(lambda: ours.step(next(steps)), other, repeats)
+        return time_pair(lambda: ours.step(next(steps)), other, repeats, usual=True)
 
 
 def _fedftg(cell: Cell, dataset: Dataset, repeats: int) -> Pair:
@@ -62,7 +62,7 @@ def _fedftg(cell: Cell, dataset: Dataset, repeats: int) -> Pair:
     def other() -> None:
         usual_fedftg_round(student, apart, generator, weights, iterations=4, student_steps=5, batch=50, latent=LATENT)
 
-    return time_pair(lambda: ours.fuse(0, students, teachers), other, repeats)
+    return time_pair(lambda: ours.fuse(0, students, teachers), other, repeats, usual=True)
 
 
 def _mosaic(cell: Cell, dataset: Dataset, repeats: int) -> Pair:
@@ -81,7 +81,7 @@ def _mosaic(cell: Cell, dataset: Dataset, repeats: int) -> Pair:
             learner, steps=20, batch=BATCH, pool=1000, latent=LATENT,
         )  # fmt: skip
 
-    return time_pair(lambda: ours.distil(0, 0), other, repeats)
+    return time_pair(lambda: ours.distil(0, 0), other, repeats, usual=True)
 
 
 def _usual(module: nn.Module) -> Any:

@@ -1,7 +1,7 @@
 """Speed beside a bare loop and beside a round as it is usually written: ``python -m benchmarks.speed``.
 
-Random images of 3×32×32: what is measured does not depend on their content. Everything runs in this process, one
-thread unless told otherwise, each pair of ways in turn (see ``pairs``). The targets stand in docs/performance.md.
+Random images of 3×32×32: what is measured does not depend on their content. One thread unless told otherwise, each
+pair of ways in turn (see ``pairs``). The targets stand in docs/performance.md.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _against_usual(arch: str, precision: str, same_precision: bool, repeats: int
             momentum=MOMENTUM, device=CPU, bf16=same_precision,
         )  # fmt: skip
 
-    return time_pair(ours, other, repeats)
+    return time_pair(ours, other, repeats, usual=True)
 
 
 def _share_outside_training(arch: str) -> float:

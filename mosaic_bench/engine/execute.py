@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from mosaic_bench.engine.allocator import keep_freed_memory
 from mosaic_bench.engine.cell_run import CellRun, Diverged, run_cell
 from mosaic_bench.engine.memory import peak_bytes
 from mosaic_bench.errors import Unsupported, UserError
@@ -29,6 +30,7 @@ def execute(cell: Path, how: CellRun, expired: Collection[str] = ()) -> State:
     Raises:
         DiskFull: results can't be written.
     """
+    keep_freed_memory()
     with reporting_a_full_disk(cell):
         claim = Claim.take(cell, expired)
         if claim is None:

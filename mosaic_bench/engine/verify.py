@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from mosaic_bench.engine.allocator import keep_freed_memory
 from mosaic_bench.engine.cell_run import CellRun, run_cell
 from mosaic_bench.engine.provenance import numeric_environment
 from mosaic_bench.engine.resolve import parse_components
@@ -92,6 +93,7 @@ def _target(folder: CellFolder) -> int:
 def _same_device(folder: CellFolder, numeric: Mapping[str, Any]) -> torch.device:
     """Set this process up as the cell's was; return its device."""
     device = torch.device("cpu" if numeric["device"] == "cpu" else choose_devices("auto")[0])
+    keep_freed_memory()
     torch.set_num_threads(numeric["threads"])
     present = numeric_environment(device)
     for name, there in numeric.items():

@@ -12,6 +12,7 @@ from statistics import fmean
 
 import torch
 
+from mosaic_bench.engine.allocator import keep_freed_memory
 from mosaic_bench.engine.costs.book import CostBook
 from mosaic_bench.engine.costs.cost import Basis, Cost
 from mosaic_bench.engine.costs.flops import evaluation_flops, evaluations, measure_model, training_flops
@@ -95,7 +96,7 @@ class Forecast:
         ]
         unknown.sort(key=lambda alike: -len(alike) * self._from_flops(alike[0], self.speed).seconds)
         end = time.monotonic() + seconds
-        with _threads(self._threads):
+        with _as_cells_run(self._threads):
             for done, alike in enumerate(unknown):
                 left = end - time.monotonic()
                 if left <= 0:
@@ -179,8 +180,9 @@ def _by_shape(candidates: Iterable[_Candidate]) -> dict[str, list[_Candidate]]:
 
 
 @contextmanager
-def _threads(number: int) -> Iterator[None]:
-    """Let torch use so many threads inside the block."""
+def _as_cells_run(number: int) -> Iterator[None]:
+    """Allocate memory as cells do, and let torch use so many threads inside the block."""
+    keep_freed_memory()
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:

@@ -34,14 +34,22 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     table = Table("instead of the plain step", "model", "times as fast", title=f"{arguments.threads} thread(s)")
     for arch in ("cnn", "resnet8"):
+        for bf16 in (False, True):
+            pair = time_pair(_plain(arch, bf16), _plain(arch, bf16), arguments.repeats, usual=True)
+            table.add_row("(memory kept, as it is, beside memory given back)", _named(arch, bf16), str(pair))
+    for arch in ("cnn", "resnet8"):
         for name, other in {"foreach SGD": _foreach, "torch.compile": _compiled}.items():
             for bf16 in (False, True):
                 pair = time_pair(other(arch, bf16), _plain(arch, bf16), arguments.repeats)
-                table.add_row(name, f"{arch}, {'bf16' if bf16 else 'fp32'}", str(pair))
+                table.add_row(name, _named(arch, bf16), str(pair))
     for arch, size in (("mlp", 8), ("cnn", 8), ("cnn", 32), ("resnet8", 32)):
         pair = time_pair(_batched(arch, size), _sequential(arch, size), arguments.repeats)
         table.add_row(f"{CLIENTS} clients in one torch.func.vmap", f"{arch} at {size}×{size}, fp32", str(pair))
     Console().print(table)
+
+
+def _named(arch: str, bf16: bool) -> str:
+    return f"{arch}, {'bf16' if bf16 else 'fp32'}"
 
 
 def _batch(size: int = 32, clients: int = 1) -> tuple[Tensor, Tensor]:

@@ -79,9 +79,11 @@ def _stopwatch(work: Work, keeps: bool) -> Iterator[Callable[[], float]]:
         return taken
 
     there.close()
-    yield seconds
-    process.kill()
-    process.join()
+    try:
+        yield seconds
+    finally:
+        process.kill()
+        process.join()
 
 
 def _serve(work: Work, keeps: bool, asked: Connection) -> None:

@@ -1,12 +1,14 @@
-"""Speed beside a bare loop and beside a round as it is usually written: ``python -m benchmarks.speed``.
+"""The six targets of docs/performance.md, measured: ``python -m benchmarks.speed``, from the root of the repository.
 
-Random images of 3×32×32: what is measured does not depend on their content. One thread unless told otherwise, each
-pair of ways in turn (see ``pairs``). The targets stand in docs/performance.md.
+Speed beside a bare loop and beside a round as it is usually written, on random images of 3×32×32: what is measured does
+not depend on their content. One thread unless told otherwise, each pair of ways in turn (see ``pairs``).
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -30,6 +32,7 @@ from mosaic_bench.suite import Cell
 MOMENTS = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 CLIENTS, STEPS, BATCH, LR, MOMENTUM, TEST = 10, 20, 64, 0.02, 0.9, 2000
 CPU = torch.device("cpu")
+FOOTPRINT = [f"tests/bench/test_{name}.py" for name in ("memory", "startup", "plan")]
 
 
 def main() -> None:
@@ -44,6 +47,8 @@ def main() -> None:
     console.print(table)
     for arch in ("cnn", "resnet8"):
         console.print(f"{arch}: {100 * _share_outside_training(arch):.1f} % of a round is not training (target: 5 %)")
+    console.print("memory (target: within 10 %), --help and status (0.5 s), plan (2 s):")
+    subprocess.run([sys.executable, "-m", "pytest", "-q", "-s", *FOOTPRINT], check=False)
 
 
 def _measured(repeats: int) -> Iterator[tuple[str, Pair, float]]:

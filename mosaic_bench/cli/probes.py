@@ -11,10 +11,15 @@ from pathlib import Path
 from mosaic_bench.errors import UserError
 from mosaic_bench.store import Store
 
-_PROBES = (
-    {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"},
-    {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX"},
-    {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
+_PROBES = tuple(
+    {"ATEN_CPU_CAPABILITY": torch, "ONEDNN_MAX_CPU_ISA": onednn}
+    for torch, onednn in (
+        ("default", "SSE41"),
+        ("default", "AVX2"),
+        ("avx2", "SSE41"),
+        ("avx2", "AVX"),
+        ("avx2", "AVX2"),
+    )
 )
 """Environment variables, which torch and oneDNN read when they start."""
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from mosaic_bench.errors import UserError
-from mosaic_bench.report.measured import Measured, Steps, group_of, numbers_of, relative
-from mosaic_bench.report.reference import SMALLEST, CellReference, Reference
+from mosaic_bench.report.measured import Measured, Steps, numbers_of, relative
+from mosaic_bench.report.reference import CellReference, Reference, tolerance_of
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _numeric(reference: Steps, steps: Steps) -> Iterator[tuple[float, str]]:
             if name not in before or name not in now:
                 yield float("inf"), f"{what}: {'new' if name in now else 'gone'}"
                 continue
-            tolerance = old["tolerance"].get(group_of(name), SMALLEST)
+            tolerance = tolerance_of(old, name)
             drift = relative(before[name], now[name])
             numbers = f"{before[name]:g}, now {now[name]:g}; apart by {drift:.1e}, allowed {tolerance:.1e}"
             yield drift / tolerance, f"{what}: {numbers}"

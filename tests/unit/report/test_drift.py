@@ -6,7 +6,7 @@ import pytest
 from mosaic_bench.errors import UserError
 from mosaic_bench.report.drift import Drift, drifts
 from mosaic_bench.report.measured import Measured, group_of
-from mosaic_bench.report.reference import CellReference, Reference, read_reference, write_reference
+from mosaic_bench.report.reference import CellReference, Reference, read_reference, tolerance_of, write_reference
 
 NORMS = {"servers.cnn.head.weight": 2.0, "servers.cnn.bn.running_var": 3.0, "generator.0.bias": 0.5}
 STEP = {"step": 1, "cohort": "c0", "loss": 2.3, "norms": NORMS}
@@ -56,6 +56,14 @@ def test_every_kind_of_change_fails_and_is_told(cell: Measured | str, sentence: 
 def test_a_norm_may_drift_by_what_its_group_is_allowed() -> None:
     drift = drift_of(with_step(norms=NORMS | {"generator.0.bias": 0.4, "servers.cnn.head.weight": 2.00001}))
     assert (drift.verdict, drift.farthest) == ("same", pytest.approx(0.5, rel=1e-3))
+
+
+@pytest.mark.parametrize(("step", "allowed"), [(3, 1e-5), (4, 1e-3)])
+def test_norms_are_tight_until_the_third_step(step: int, allowed: float) -> None:
+    tolerance = {"generator bias": 0.5, "generator weight": 1e-4}
+    record = {"step": step, "tolerance": tolerance}
+    names = ("servers.cnn.head.weight", "generator.0.weight", "generator.0.bias", "loss")
+    assert [tolerance_of(record, name) for name in names] == [allowed, max(allowed, 1e-4), 0.5, allowed]
 
 
 def test_accuracy_may_differ_by_the_bound_of_two_runs_at_the_spread_of_the_seeds() -> None:

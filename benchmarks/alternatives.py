@@ -9,7 +9,8 @@ one (see ``pairs``).
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -18,10 +19,12 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from benchmarks.pairs import time_pair
+from benchmarks.pairs import Pair, time_pair
+from benchmarks.processes import fresh_process, one_by_one, preloaded_process, side_by_side
 from mosaic_bench.models import build
 
 BATCH, STEPS, CLIENTS, LR, MOMENTUM = 64, 10, 5, 0.02, 0.9
+KINDS = [(arch, bf16) for arch in ("cnn", "resnet8") for bf16 in (False, True)]
 Work = Callable[[], None]
 
 
@@ -33,19 +36,31 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     table = Table("instead of the plain step", "model", "times as fast", title=f"{arguments.threads} thread(s)")
-    for arch in ("cnn", "resnet8"):
-        for bf16 in (False, True):
-            pair = time_pair(_plain(arch, bf16), _plain(arch, bf16), arguments.repeats, usual=True)
-            table.add_row("(memory kept, as it is, beside memory given back)", _named(arch, bf16), str(pair))
-    for arch in ("cnn", "resnet8"):
-        for name, other in {"foreach SGD": _foreach, "torch.compile": _compiled}.items():
-            for bf16 in (False, True):
-                pair = time_pair(other(arch, bf16), _plain(arch, bf16), arguments.repeats)
-                table.add_row(name, _named(arch, bf16), str(pair))
-    for arch, size in (("mlp", 8), ("cnn", 8), ("cnn", 32), ("resnet8", 32)):
-        pair = time_pair(_batched(arch, size), _sequential(arch, size), arguments.repeats)
-        table.add_row(f"{CLIENTS} clients in one torch.func.vmap", f"{arch} at {size}×{size}, fp32", str(pair))
+    for name, model, pair in [*_steps_compared(arguments.repeats), *_processes_compared(arguments.repeats)]:
+        table.add_row(name, model, str(pair))
     Console().print(table)
+
+
+def _steps_compared(repeats: int) -> Iterator[tuple[str, str, Pair]]:
+    for arch, bf16 in KINDS:
+        pair = time_pair(_plain(arch, bf16), _plain(arch, bf16), repeats, usual=True)
+        yield "(memory kept, as it is, beside memory given back)", _named(arch, bf16), pair
+    for name, other in {"foreach SGD": _foreach, "torch.compile": _compiled}.items():
+        for arch, bf16 in KINDS:
+            yield name, _named(arch, bf16), time_pair(other(arch, bf16), _plain(arch, bf16), repeats)
+    for arch, size in (("mlp", 8), ("cnn", 8), ("cnn", 32), ("resnet8", 32)):
+        pair = time_pair(_batched(arch, size), _sequential(arch, size), repeats)
+        yield f"{CLIENTS} clients in one torch.func.vmap", f"{arch} at {size}×{size}, fp32", pair
+
+
+def _processes_compared(repeats: int) -> Iterator[tuple[str, str, Pair]]:
+    n = os.cpu_count() or 1
+    for arch, bf16 in KINDS:
+        cells = [_plain(arch, bf16) for _ in range(n)]
+        pair = time_pair(side_by_side(cells), one_by_one(cells), repeats)
+        yield f"({n} cells with a thread each, as it is, beside {n} in turn with {n} threads)", _named(arch, bf16), pair
+    pair = time_pair(preloaded_process, fresh_process, repeats)
+    yield "(a process that has torch already, as it is, beside a new one)", "", pair
 
 
 def _named(arch: str, bf16: bool) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -19,13 +19,12 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from benchmarks.pairs import Pair, time_pair
+from benchmarks.pairs import Pair, Work, time_pair
 from benchmarks.processes import fresh_process, one_by_one, preloaded_process, side_by_side
 from mosaic_bench.models import build
 
 BATCH, STEPS, CLIENTS, LR, MOMENTUM = 64, 10, 5, 0.02, 0.9
 KINDS = [(arch, bf16) for arch in ("cnn", "resnet8") for bf16 in (False, True)]
-Work = Callable[[], None]
 
 
 def main() -> None:

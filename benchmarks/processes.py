@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 
+from benchmarks.pairs import Work
 from mosaic_bench.engine import preload
-
-Work = Callable[[], object]
 
 
 def side_by_side(works: Sequence[Work]) -> Work:

@@ -23,7 +23,7 @@ FEWEST_SEEDS = 5
 
 _ROUNDING = 1e-5  # a hundred roundings of a 32-bit number
 _OTHER_PATH = 1e-3  # one activation rounded past another changes a norm by 1e-5 to 1e-4, on few machines
-_FIRST_STEPS = 3
+_FIRST_STEPS = 3  # of a run, as traced
 
 _MARGIN = 30  # times the drift between kernels: a norm that drifts by chance drifts by other amounts elsewhere
 _CONFIDENCE = 0.95

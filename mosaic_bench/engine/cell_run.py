@@ -30,7 +30,7 @@ from mosaic_bench.engine.stages import stages_of
 from mosaic_bench.engine.state import StateKeeper
 from mosaic_bench.engine.trace import Trace
 from mosaic_bench.fed.seeds import seeded
-from mosaic_bench.store import CellFolder, State, Status
+from mosaic_bench.store import CellFolder, State, Status, same_sources
 from mosaic_bench.suite import Cell
 
 
@@ -245,7 +245,7 @@ class _Loop:
 
     def _keep_sources(self, sources: dict[str, Any]) -> None:
         """A cell of which a part came from older sources is as old as they are, and leaves nothing to others."""
-        if sources != self._sources:
+        if not same_sources(sources, self._sources):
             self._sources, self._sharing.steps = sources, ()
             self._folder.write_environment(self._folder.environment() | {"sources": sources})
 

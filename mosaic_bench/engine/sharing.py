@@ -15,7 +15,7 @@ from mosaic_bench.engine.provenance import sources_of
 from mosaic_bench.engine.resolve import fingerprint
 from mosaic_bench.engine.stages import describe_stages, read_plan, stages_of, stages_until
 from mosaic_bench.engine.state import StateKeeper, digest
-from mosaic_bench.store import CellFolder
+from mosaic_bench.store import CellFolder, tree_digests
 from mosaic_bench.suite import Cell
 
 
@@ -132,7 +132,7 @@ class Sharing:
 
     def _key(self, step: int) -> str:
         stages = stages_until(self._stages, step)
-        sources = [sources_of(stage.owner) for stage in stages]
+        sources = [tree_digests(sources_of(stage.owner)) for stage in stages]
         return fingerprint([self._setting, describe_stages(stages), self._numeric, sources])
 
     def _kept(self, step: int) -> list[str]:

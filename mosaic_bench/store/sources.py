@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,9 @@ def is_stale(folder: CellFolder) -> bool:
     files = [_located(name) for name in recorded.get("files", [])]
     if not files or not all(file.is_file() for file in files):
         return False
-    return bool(recorded != describe_sources(files))
+    if recorded.get("text") == text_digest(files):
+        return False  # nothing to parse
+    return not same_sources(recorded, describe_sources(files))
 
 
 def shown_state(folder: CellFolder) -> State:
@@ -35,12 +37,29 @@ def shown_state(folder: CellFolder) -> State:
 
 
 def describe_sources(files: Sequence[Path]) -> dict[str, Any]:
-    """Return what ``env.json`` says of the sources: digests of algorithm and harness, and the algorithm's files."""
+    """Return what ``env.json`` says of the sources: digests of algorithm and harness, and the algorithm's files.
+
+    ``text`` digests the bytes of both. It is there because syntax trees take time, and differ from one Python to the
+    next.
+    """
     return {
         "algorithm": source_digest(files),
-        "harness": harness_digest(),
+        "harness": _harness_tree(),
+        "text": text_digest(files),
         "files": [_name(file) for file in files],
     }
+
+
+def same_sources(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """True where two descriptions differ by comments, docstrings and layout at most."""
+    if one.get("text") is not None and one.get("text") == other.get("text"):
+        return True
+    return tree_digests(one) == tree_digests(other)
+
+
+def tree_digests(sources: Mapping[str, Any]) -> list[str | None]:
+    """Of a description, what comments, docstrings and layout do not change."""
+    return [sources.get("algorithm"), sources.get("harness")]
 
 
 def algorithm_files(file: Path) -> list[Path]:
@@ -51,31 +70,51 @@ def algorithm_files(file: Path) -> list[Path]:
     return [found[0], *sorted(found[1:])]
 
 
+def source_digest(files: Iterable[Path]) -> str:
+    """Digest Python files by their syntax trees: comments, docstrings and layout do not count."""
+    return _digest(_without_words(file, file.stat().st_mtime_ns).encode() for file in files)
+
+
+def text_digest(files: Iterable[Path]) -> str:
+    """Digest Python files and the harness byte by byte."""
+    return _digest([_harness_text(), *(_bytes(file, file.stat().st_mtime_ns) for file in files)])
+
+
+def _digest(parts: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()[:12]
+
+
 @cache
-def harness_digest() -> str:
-    """Digest the parts of the harness that compute numbers.
+def _harness_tree() -> str:
+    return source_digest(_harness())
+
+
+@cache
+def _harness_text() -> bytes:
+    return _digest(file.read_bytes() for file in _harness()).encode()
+
+
+def _harness() -> list[Path]:
+    """The parts of the harness that compute numbers.
 
     What only orders, saves and repeats steps is left out: its tests compare whole runs bit for bit.
     """
     found = [_PACKAGE / part for part in _NUMERIC]
-    return source_digest(sorted(file for each in found for file in ([each] if each.is_file() else each.rglob("*.py"))))
-
-
-def source_digest(files: Sequence[Path]) -> str:
-    """Digest Python files by their syntax trees: comments, docstrings and layout do not count."""
-    return _digest(tuple(files), tuple(file.stat().st_mtime_ns for file in files))
+    return sorted(file for each in found for file in ([each] if each.is_file() else each.rglob("*.py")))
 
 
 @cache
-def _digest(files: tuple[Path, ...], written: tuple[int, ...]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(_without_words(file.read_text(encoding="utf-8")).encode())
-    return digest.hexdigest()[:12]
+def _bytes(file: Path, written: int) -> bytes:
+    return file.read_bytes()
 
 
-def _without_words(source: str) -> str:
-    """Source code without comments, docstrings and layout; as it is when it does not parse."""
+@cache
+def _without_words(file: Path, written: int) -> str:
+    """A file's code without comments, docstrings and layout; as it is when it does not parse."""
+    source = _bytes(file, written).decode()
     try:
         tree = ast.parse(source)
     except SyntaxError:

@@ -84,6 +84,19 @@ def test_words_and_layout_make_nothing_stale_but_code_does(aged: Aged) -> None:
     assert is_stale(aged.cell("wander"))
 
 
+def test_the_same_bytes_are_never_stale_though_another_python_may_write_other_syntax_trees(aged: Aged) -> None:
+    cell = aged.cell("wander")
+    environment = cell.environment()
+    elsewhere = environment["sources"] | {"algorithm": "another", "harness": "other"}
+    try:
+        cell.write_environment(environment | {"sources": elsewhere})
+        assert not is_stale(cell)
+        aged.edit('"""Rounds of averaging that wander off."""', '"""Other words."""')
+        assert is_stale(cell)
+    finally:
+        cell.write_environment(environment)
+
+
 def test_every_verb_says_so(aged: Aged, call: Call) -> None:
     aged.edit("0.05", "0.06")
     status = call("status", aged.suite, "--results", aged.results).out

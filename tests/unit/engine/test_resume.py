@@ -132,7 +132,7 @@ def test_a_cell_that_goes_on_from_an_older_checkpoint_is_as_old_as_that(suite: P
     folder = describe(jobs_of(suite, [])[0], tmp_path, [])
     run_until(folder, [], stop_after=2)
     content = torch.load(folder.checkpoint, weights_only=True)
-    torch.save(content | {"sources": content["sources"] | {"algorithm": "older"}}, folder.checkpoint)
+    torch.save(content | {"sources": content["sources"] | {"algorithm": "older", "text": "older"}}, folder.checkpoint)
     run_until(folder, [], stop_after=1)
     assert run_until(folder, []) is State.DONE
     assert folder.environment()["sources"]["algorithm"] == "older"

@@ -101,7 +101,7 @@ def test_a_cell_that_goes_on_from_an_older_checkpoint_leaves_nothing_to_others(a
     first, second = shared.cells
     shared.run_one(first, should_stop=lambda: True)
     content = torch.load(first.checkpoint, weights_only=True)
-    torch.save(content | {"sources": content["sources"] | {"harness": "older"}}, first.checkpoint)
+    torch.save(content | {"sources": content["sources"] | {"harness": "older", "text": "older"}}, first.checkpoint)
     shared.run_one(first)
     assert shared.fates() == {}
     shared.run_one(second)

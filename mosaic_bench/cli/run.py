@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -79,15 +79,10 @@ def run(
         wanted = _describe(store, suite, options, loaded, jobs, datasets, seconds)
         if spec.prefixes:
             write_plan(store.prefixes, plan_sharing(jobs, datasets))
-    if rerun is not None:
-        with reporting_a_full_disk(store.path):
+        if rerun is not None:
             forget(wanted, rerun)
-    done = {folder for folder in wanted if folder.status().state.finished}
-    for folder in done:
-        folder.sweep()
-    waiting = [folder for folder in wanted if folder not in done]
-    waiting.sort(key=lambda folder: -seconds[folder.key])  # a long cell that starts last keeps one worker busy alone
-    console.print(f"{loaded.title}: {len(wanted)} cells, {len(done)} done already")
+    waiting = _waiting(wanted, seconds)
+    console.print(f"{loaded.title}: {len(wanted)} cells, {len(wanted) - len(waiting)} done already")
     titles = {folder.key: _title(wanted[folder], loaded) for folder in waiting}
     with RunProgress(console, titles, loaded.report.headline.metric) as progress:
         dispatcher = make_dispatcher(datasets.directories, spec, progress, plugin or ())
@@ -163,6 +158,17 @@ def _describe(
         }
     )
     return wanted
+
+
+def _waiting(wanted: Iterable[CellFolder], seconds: Mapping[str, float]) -> list[CellFolder]:
+    """Return the cells that are still to run, the longest first, and sweep the others."""
+    waiting = []
+    for folder in wanted:
+        if folder.status().state.finished:
+            folder.sweep()
+        else:
+            waiting.append(folder)
+    return sorted(waiting, key=lambda folder: -seconds[folder.key])  # a long one that starts last runs alone
 
 
 def _title(job: Job, suite: Suite) -> str:

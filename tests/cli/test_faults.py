@@ -204,8 +204,10 @@ def test_rerun_failed_starts_them_again_from_their_first_step(
     ended = call("run", suite, *options, "--rerun", "all", "--only", "algorithm=raises")
     assert ended.code == 0
     assert (folder / "raises.steps").read_text() == "0 1 2 0 1 2 "
-    environment_file = by_algorithm(results)["raises"].path / "env.json"
-    environment_file.write_text(environment_file.read_text().replace('"harness": "', '"harness": "other'))
+    cell = by_algorithm(results)["raises"]
+    environment = cell.environment()
+    older = environment["sources"] | {"harness": "older", "text": "older"}
+    cell.write_environment(environment | {"sources": older})
     assert call("run", suite, *options, "--rerun", "stale").code == 0
     assert (folder / "raises.steps").read_text() == "0 1 2 " * 3
     assert (folder / "killed.steps").read_text() == "0 1 2 "

@@ -28,7 +28,7 @@ def is_stale(folder: CellFolder) -> bool:
         return False
     if recorded.get("text") == text_digest(files):
         return False  # nothing to parse
-    return not same_sources(recorded, describe_sources(files))
+    return tree_digests(recorded) != tree_digests(describe_sources(files))
 
 
 def shown_state(folder: CellFolder) -> State:

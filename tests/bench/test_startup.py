@@ -18,7 +18,7 @@ def test_what_needs_no_torch_answers_at_once(words: list[str]) -> None:
         subprocess.run([sys.executable, "-m", "mosaic_bench", *words], capture_output=True, check=True)
         cpu, wall = _seconds_of_children() - cpu, time.perf_counter() - wall
     print(f"{words[0]}: {wall:.2f} s, of which {cpu:.2f} s of one core")
-    assert cpu < 0.8  # 0.5 on an idle core (docs/performance.md); two busy ones take up to 1.6 times as long
+    assert cpu < 0.8  # the aim is 0.5 on an idle core (docs/performance.md); slower machines run this too
 
 
 def _seconds_of_children() -> float:

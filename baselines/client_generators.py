@@ -114,9 +114,7 @@ def balanced_positions(labels: Tensor, n: int, balance: float, random: Random) -
     A client of fewer than n images repeats them, which augmentation makes different.
     """
     counts = torch.bincount(labels).double()
-    ends = counts[labels].pow(-balance).cumsum(0)
-    drawn = torch.searchsorted(ends, random.uniform(n).double() * ends[-1], right=True)
-    return drawn.clamp(max=len(labels) - 1)
+    return random.weighted(counts[labels].pow(-balance), n)
 
 
 def train_generator_(

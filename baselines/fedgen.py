@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.blocks import descend, distillation_loss, diversity_loss
-from baselines.labels import class_weights, label_counts, sampled_labels
+from baselines.labels import class_weights, label_counts
 from mosaic_bench.api import (
     Algorithm,
     Batch,
@@ -130,7 +130,7 @@ class FedGen(Algorithm):
             group["lr"] = params.generator_lr * params.decay**t
         self.generator.train()
         for _ in range(params.generator_steps):
-            labels = sampled_labels(self.labels, params.batch, random)
+            labels = random.weighted(self.labels, params.batch)
             noise = self._noise(params.batch, random)
             with self.fed.autocast():
                 features = self.generator(noise, labels)
@@ -159,7 +159,7 @@ class FedGen(Algorithm):
         n, random = len(batch.labels), self.fed.rng(f"client {batch.received.client}, minibatch {batch.step}", t)
         ce_weight, kl_weight = (self.weight_at(a, t) for a in (self.params.ce_weight, self.params.kl_weight))
         if ce_weight:
-            labels = sampled_labels(batch.received.payload[COUNTS], n, random)
+            labels = random.weighted(batch.received.payload[COUNTS], n)
             loss = loss + ce_weight * F.cross_entropy(self._generated_logits(model, batch, labels, random), labels)
         if kl_weight:
             with torch.no_grad():

@@ -42,16 +42,6 @@ def quota_labels(counts: Tensor, n: int, random: Random) -> Tensor:
     return labels[random.permutation(n)]
 
 
-def sampled_labels(counts: Tensor, n: int, random: Random) -> Tensor:
-    """Draw n labels independently with probabilities in proportion to ``counts``, int64 (n,).
-
-    Args:
-        counts: not negative, int64 (C,), not all 0; a class of count 0 never appears.
-    """
-    last = counts.cumsum(0).double()
-    return torch.searchsorted(last, random.uniform(n).double() * last[-1], right=True)
-
-
 def shuffled_positions(n: int, size: int, random: Random) -> Iterator[Tensor]:
     """Yield batches of positions in {0, ..., n - 1} without end, each epoch in a new order.
 

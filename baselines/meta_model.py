@@ -175,9 +175,8 @@ def train_meta_(
 def _epoch(labels: Tensor, learned: Tensor, settings: MetaSettings, random: Random) -> Iterator[Tensor]:
     """Yield the batches of one epoch: positions of prototypes."""
     if settings.meta_balanced:
-        weights = torch.bincount(labels[learned]).double().reciprocal()[labels[learned]].cumsum(0)
-        drawn = torch.searchsorted(weights, random.uniform(len(learned)).double() * weights[-1], right=True)
-        order = learned[drawn.clamp(max=len(learned) - 1)]
+        weights = torch.bincount(labels[learned]).double().reciprocal()[labels[learned]]
+        order = learned[random.weighted(weights, len(learned))]
     else:
         order = learned[random.permutation(len(learned))]
     batches = order.split(settings.meta_batch)

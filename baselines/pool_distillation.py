@@ -90,10 +90,9 @@ def pool_batches(classes: Tensor, size: int, balanced: bool, random: Random) -> 
     if not balanced:
         yield from shuffled_positions(len(classes), size, random)
         return
-    ends = torch.bincount(classes).double().reciprocal()[classes].cumsum(0)
+    weights = torch.bincount(classes).double().reciprocal()[classes]
     while True:
-        drawn = torch.searchsorted(ends, random.uniform(size).double() * ends[-1], right=True)
-        yield drawn.clamp(max=len(classes) - 1)
+        yield random.weighted(weights, size)
 
 
 def distil_epoch(

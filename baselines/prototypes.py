@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from baselines.experts import Experts
 from mosaic_bench.api import ClientData, Federation, Hyperparameters, Random, parameter
-from mosaic_bench.models import Classifier
+from mosaic_bench.models import Classifier, eval_mode
 
 KIND = "prototypes"
 _BATCH = 500  # images; fixed, since the batch can change the last bits of a convolution
@@ -108,9 +108,8 @@ def published_prototypes(
         features = _in_batches(model.features, data, fed)
         return class_centroids(features, data.labels, k, fed.rng("prototypes", data.client))
 
-    was_training = model.training
-    vectors, labels = stacked(list(fed.map(describe, cohort, KIND, model=model.eval()).values()))
-    model.train(was_training)
+    with eval_mode(model):
+        vectors, labels = stacked(list(fed.map(describe, cohort, KIND, model=model).values()))
     with torch.no_grad():
         return experts.tokens(
             torch.stack([cast(Classifier, member).head(vectors) for member in experts.members], 1)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mosaic_bench.api import Predictor
 from mosaic_bench.data.device import DeviceImages
+from mosaic_bench.models import eval_mode
 
 _BATCH = 500  # images; fixed, since the batch can change the last bits of a convolution
 
@@ -68,14 +69,5 @@ def local_accuracy(correct: Tensor, parts: Sequence[Tensor]) -> float:
     return fmean(int(correct[part].sum()) / len(part) for part in parts)
 
 
-@contextmanager
-def _eval_mode(predictor: Predictor) -> Iterator[None]:
-    modules = list(predictor.modules()) if isinstance(predictor, nn.Module) else []
-    were_training = [module.training for module in modules]
-    for module in modules:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module, was in zip(modules, were_training, strict=True):
-            module.training = was
+def _eval_mode(predictor: Predictor) -> AbstractContextManager[None]:
+    return eval_mode(predictor) if isinstance(predictor, nn.Module) else nullcontext()

@@ -24,7 +24,7 @@ from mosaic_bench.fed.seeds import generator, seeded
 from mosaic_bench.fed.split import Split
 from mosaic_bench.fed.task import Task
 from mosaic_bench.fed.update import Received, Update, Updates
-from mosaic_bench.models import Classifier
+from mosaic_bench.models import Classifier, eval_mode
 from mosaic_bench.models.norm import recalibrate_
 from mosaic_bench.suite import Cell
 
@@ -161,14 +161,11 @@ class Federation:
         if not len(self._validation):
             raise Unsupported("needs a validation split, and federation.validation is 0")
         self._check_declared("validation labels")
-        was_training = model.training
-        model.eval()
         right = torch.zeros((), dtype=torch.int64, device=self._device)
-        with self.autocast():
+        with eval_mode(model), self.autocast():
             for chosen in self._validation.split(_VALIDATION_BATCH):
                 predicted = model(self._train_images.batch(chosen)).argmax(1)
                 right += (predicted == self._train_images.labels[chosen]).sum()
-        model.train(was_training)
         return int(right) / len(self._validation)
 
     # -- what crosses the network -------------------------------------------------------------------------------------

@@ -30,6 +30,15 @@ class Random:
         """Uniform on {0, ..., high - 1}, int64."""
         return self._place(torch.randint(high, shape, generator=self.generator))
 
+    def weighted(self, weights: Tensor, n: int) -> Tensor:
+        """n positions in ``weights``, drawn with replacement and with probabilities in proportion to them, int64.
+
+        Args:
+            weights: not negative, not all 0, of any type; a position of weight 0 is never drawn.
+        """
+        ends = weights.double().cumsum(0)
+        return torch.searchsorted(ends, self.uniform(n).double() * ends[-1], right=True)
+
     def permutation(self, n: int) -> Tensor:
         """A permutation of {0, ..., n - 1}, int64."""
         return self._place(torch.randperm(n, generator=self.generator))

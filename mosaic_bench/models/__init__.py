@@ -10,6 +10,7 @@ from mosaic_bench.models.classifier import Classifier
 from mosaic_bench.models.discriminator import DCGANDiscriminator
 from mosaic_bench.models.generators import DCGANGenerator, UpsamplingGenerator, init_dcgan_
 from mosaic_bench.models.image_range import NormalisedImages, StandardisedImages
+from mosaic_bench.models.modes import eval_mode
 from mosaic_bench.models.norm import batch_norms, norm_layer, recalibrate_
 from mosaic_bench.models.submodel import Slice, width_ratios
 from mosaic_bench.models.zoo import ARCHITECTURES, build, find_architecture, register_architecture
@@ -29,6 +30,7 @@ __all__ = [
     "build",
     "convolution",
     "declare_axes",
+    "eval_mode",
     "find_architecture",
     "init_dcgan_",
     "linear",

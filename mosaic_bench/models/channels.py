@@ -100,8 +100,10 @@ class SteppedPointwise(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Maps (N, source, H, W) -> (N, target, ⌈H / stride⌉, ⌈W / stride⌉)."""
-        rows, columns = self.stride
-        return nn.functional.conv2d(input[..., ::rows, ::columns], self.weight, self.bias)
+        # "Pooling" single pixels is slicing, but its gradient comes in the memory format of the maps; that of a slice
+        # does not, and slows every layer before: a tenth of a ResNet-8's step.
+        every_nth = nn.functional.avg_pool2d(input, 1, self.stride)
+        return nn.functional.conv2d(every_nth, self.weight, self.bias)
 
 
 def linear(source: Channels, target: Channels) -> nn.Linear:

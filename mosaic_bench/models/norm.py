@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mosaic_bench.errors import UserError
 from mosaic_bench.models.channels import Channels, declare_axes
+from mosaic_bench.models.modes import eval_mode
 
 Norm = Literal["batch", "group", "none"]
 
@@ -79,16 +80,13 @@ def recalibrate_(model: nn.Module, batches: Iterable[Tensor]) -> None:
 def _only_batch_norms_training(model: nn.Module) -> Iterator[list[_BatchNorm]]:
     """BatchNorm in train mode, the rest in eval mode; afterwards modes, momenta and counters are what they were."""
     layers = batch_norms(model)
-    modes = [(module, module.training) for module in model.modules()]
     kept = [(layer, layer.momentum, layer.num_batches_tracked) for layer in layers]
-    model.eval()
-    for layer in layers:
-        layer.train()
-        layer.num_batches_tracked = None
-    try:
-        yield layers
-    finally:
-        for layer, momentum, counter in kept:
-            layer.momentum, layer.num_batches_tracked = momentum, counter
-        for module, training in modes:
-            module.training = training
+    with eval_mode(model):
+        for layer in layers:
+            layer.train()
+            layer.num_batches_tracked = None
+        try:
+            yield layers
+        finally:
+            for layer, momentum, counter in kept:
+                layer.momentum, layer.num_batches_tracked = momentum, counter

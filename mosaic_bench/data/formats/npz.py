@@ -31,6 +31,10 @@ class Npz(Format):
         absent = [key for key in REQUIRED if key not in arrays]
         if absent:
             raise damaged(location, f"no array {', '.join(absent)}; an npz data set holds {', '.join(REQUIRED)}")
+        for key in ("y_train", "y_test"):
+            labels = arrays[key]
+            if labels.dtype.kind not in "iu" or not labels.size:
+                raise damaged(location, f"{key} is {labels.dtype} {labels.shape}, expected integer labels (N,)")
         classes = arrays.get("classes", np.arange(1 + max(arrays["y_train"].max(), arrays["y_test"].max())))
         names = tuple(str(name) for name in classes)
         return Decoded(

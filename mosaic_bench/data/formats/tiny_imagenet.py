@@ -60,4 +60,4 @@ def _class_names(words: Path, wnids: list[str]) -> tuple[str, ...]:
 
 
 def _read_lines(path: Path) -> list[str]:
-    return path.read_text().splitlines()
+    return path.read_text(encoding="utf-8").splitlines()

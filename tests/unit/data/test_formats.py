@@ -153,6 +153,15 @@ def test_npz_is_decoded_and_unnamed_classes_are_numbered(tmp_path: Path) -> None
     assert decoded.classes == ("0", "1", "2", "3")
 
 
+@pytest.mark.parametrize("labels", [np.array(["cat", "dog"] * 10), np.linspace(0, 3, 20), np.array([], dtype=np.int64)])
+def test_npz_labels_that_are_no_class_numbers_are_named(tmp_path: Path, labels: np.ndarray) -> None:
+    write_npz(tmp_path / "own.npz", n=40)
+    arrays = dict(np.load(tmp_path / "own.npz"))
+    np.savez(tmp_path / "own.npz", **(arrays | {"y_test": labels}))
+    with pytest.raises(DataError, match=r"own.npz: y_test is .*, expected integer labels"):
+        Npz().decode(tmp_path / "own.npz")
+
+
 @pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3)])
 def test_image_folders_are_decoded_and_grey_stays_one_channel(tmp_path: Path, mode: str, channels: int) -> None:
     images = random_images(6, 10, channels)

@@ -218,8 +218,10 @@ def test_validation_gives_an_accuracy_and_nothing_else() -> None:
     model = fed.model().train()
     torch.nn.init.zeros_(model.head.weight)
     model.head.bias.data = torch.tensor([0.0, 1.0, 0.0, 0.0])
+    frozen = model.body[0].eval()
     assert fed.validation_accuracy(model) == pytest.approx(0.25)  # the split is stratified over four classes
     assert model.training
+    assert not frozen.training  # each part is left as it was
 
 
 def test_an_algorithm_may_change_the_loss() -> None:

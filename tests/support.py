@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from mosaic_bench.api import ALGORITHMS
 from mosaic_bench.conformance.federations import do_steps, exact, federation, run_until, separable, started
 from mosaic_bench.engine.datasets import Datasets
 from mosaic_bench.engine.resolve import Job, resolve
@@ -20,6 +22,7 @@ __all__ = [
     "equal_states",
     "exact",
     "federation",
+    "forget_plugin",
     "jobs_of",
     "run_until",
     "separable",
@@ -50,6 +53,14 @@ def cell(**changes: Any) -> Cell:
 def equal_states(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
     """True where two state dicts have the same names and the same bits."""
     return first.keys() == second.keys() and all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+
+
+def forget_plugin(stem: str) -> None:
+    """Take back what a plugin file of this name registered in this process; nothing else that was loaded meanwhile."""
+    module = f"mosaic_bench_plugin_{stem}"
+    sys.modules.pop(module, None)
+    for name in [name for name, algorithm in ALGORITHMS.items() if algorithm.__module__ == module]:
+        del ALGORITHMS[name]
 
 
 def jobs_of(suite: Path, directories: list[Path]) -> list[Job]:

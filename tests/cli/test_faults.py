@@ -12,9 +12,8 @@ import pytest
 import torch
 from calls import Call
 from runs import COMMAND, environment, mosaic, numbers, states
-from support import describe, exact, jobs_of, run_until
+from support import describe, exact, forget_plugin, jobs_of, run_until
 
-from mosaic_bench.api import ALGORITHMS
 from mosaic_bench.engine.algorithms import load_plugins
 from mosaic_bench.store import CellFolder, Claim, State, Status, Store
 
@@ -117,11 +116,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with the plugin; its algorithms are forgotten after the tests."""
     path = tmp_path_factory.mktemp("faults")
     (path / "odd.py").write_text(PLUGIN)
-    known = set(ALGORITHMS)
     yield path
-    for name in ALGORITHMS.keys() - known:
-        del ALGORITHMS[name]
-    sys.modules.pop("mosaic_bench_plugin_odd", None)
+    forget_plugin("odd")
 
 
 def suite_of(folder: Path, name: str, algorithms: str, **run: str) -> Path:

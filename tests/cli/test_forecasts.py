@@ -16,8 +16,8 @@ import pytest
 from calls import Call
 from rich.console import Console
 from runs import COMMAND
+from support import forget_plugin
 
-from mosaic_bench.api import ALGORITHMS
 from mosaic_bench.cli.output import amount_of_bytes, duration
 from mosaic_bench.cli.watch import picture
 from mosaic_bench.store import Claim, State, Status, Store
@@ -186,13 +186,12 @@ def read_until(terminal: int, text: str) -> str:
 
 
 @pytest.fixture
-def forget_plugin() -> Iterator[None]:
+def without_plugin() -> Iterator[None]:
     yield
-    ALGORITHMS.pop("fedavg2", None)
-    sys.modules.pop("mosaic_bench_plugin_fedavg2", None)
+    forget_plugin("fedavg2")
 
 
-@pytest.mark.usefixtures("cache", "forget_plugin")
+@pytest.mark.usefixtures("cache", "without_plugin")
 def test_a_cell_runs_again_from_another_folder_with_its_plugin_settings_and_data(
     tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from calls import Call
 from runs import COMMAND
+from support import forget_plugin
 
 from mosaic_bench import __version__
-from mosaic_bench.api import ALGORITHMS
 from mosaic_bench.store import State, Status, Store
 
 Tiny = tuple[Path, Path, str]
@@ -225,8 +225,7 @@ def crash(tmp_path: Path) -> Iterator[Path]:
         "    def step(self, t):\n        pass\n"
     )
     yield file
-    ALGORITHMS.pop("crash", None)
-    sys.modules.pop("mosaic_bench_plugin_crash", None)
+    forget_plugin("crash")
 
 
 def test_a_failing_cell_exits_with_1_and_leaves_the_others(tmp_path: Path, crash: Path, call: Call) -> None:

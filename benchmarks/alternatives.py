@@ -12,6 +12,7 @@ import argparse
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from benchmarks.pairs import Pair, Work, time_pair
 from benchmarks.processes import fresh_process, one_by_one, preloaded_process, side_by_side
 from mosaic_bench.models import build
+from mosaic_bench.models.channels import SteppedPointwise
 
 BATCH, STEPS, CLIENTS, LR, MOMENTUM = 64, 10, 5, 0.02, 0.9
 KINDS = [(arch, bf16) for arch in ("cnn", "resnet8") for bf16 in (False, True)]
@@ -44,6 +46,9 @@ def _steps_compared(repeats: int) -> Iterator[tuple[str, str, Pair]]:
     for arch, bf16 in KINDS:
         pair = time_pair(_plain(arch, bf16), _plain(arch, bf16), repeats, usual=True)
         yield "(memory kept, as it is, beside memory given back)", _named(arch, bf16), pair
+    for arch, bf16 in [(arch, bf16) for arch in ("resnet8", "resnet18") for bf16 in (False, True)]:
+        pair = time_pair(_plain(arch, bf16), _sliced(arch, bf16), repeats)
+        yield "(strided shortcuts on pooled pixels, as it is, beside sliced ones)", _named(arch, bf16), pair
     for name, other in {"foreach SGD": _foreach, "torch.compile": _compiled}.items():
         for arch, bf16 in KINDS:
             yield name, _named(arch, bf16), time_pair(other(arch, bf16), _plain(arch, bf16), repeats)
@@ -100,6 +105,19 @@ def _sgd(model: nn.Module, **kind: bool) -> torch.optim.Optimizer:
 def _plain(arch: str, bf16: bool) -> Work:
     model = _model(arch)
     return _steps(model, _sgd(model, fused=True), bf16, [_batch()] * STEPS)
+
+
+def _sliced(arch: str, bf16: bool) -> Work:
+    model = _model(arch)
+    for layer in model.modules():
+        if isinstance(layer, SteppedPointwise):
+            layer.forward = partial(_on_a_slice, layer)  # type: ignore[method-assign]
+    return _steps(model, _sgd(model, fused=True), bf16, [_batch()] * STEPS)
+
+
+def _on_a_slice(layer: SteppedPointwise, maps: Tensor) -> Tensor:
+    rows, columns = layer.stride
+    return F.conv2d(maps[..., ::rows, ::columns], layer.weight, layer.bias)
 
 
 def _foreach(arch: str, bf16: bool) -> Work:

@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +27,7 @@ from mosaic_bench.models import build
 from mosaic_bench.models.channels import SteppedPointwise
 
 BATCH, STEPS, CLIENTS, LR, MOMENTUM = 64, 10, 5, 0.02, 0.9
-KINDS = [(arch, bf16) for arch in ("cnn", "resnet8") for bf16 in (False, True)]
+KINDS = list(product(("cnn", "resnet8"), (False, True)))
 
 
 def main() -> None:
@@ -46,7 +47,7 @@ def _steps_compared(repeats: int) -> Iterator[tuple[str, str, Pair]]:
     for arch, bf16 in KINDS:
         pair = time_pair(_plain(arch, bf16), _plain(arch, bf16), repeats, usual=True)
         yield "(memory kept, as it is, beside memory given back)", _named(arch, bf16), pair
-    for arch, bf16 in [(arch, bf16) for arch in ("resnet8", "resnet18") for bf16 in (False, True)]:
+    for arch, bf16 in product(("resnet8", "resnet18"), (False, True)):
         pair = time_pair(_plain(arch, bf16), _sliced(arch, bf16), repeats)
         yield "(strided shortcuts on pooled pixels, as it is, beside sliced ones)", _named(arch, bf16), pair
     for name, other in {"foreach SGD": _foreach, "torch.compile": _compiled}.items():
@@ -108,6 +109,7 @@ def _plain(arch: str, bf16: bool) -> Work:
 
 
 def _sliced(arch: str, bf16: bool) -> Work:
+    """Strided shortcuts as they were: the same numbers, and a gradient in another memory format."""
     model = _model(arch)
     for layer in model.modules():
         if isinstance(layer, SteppedPointwise):

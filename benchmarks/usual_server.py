@@ -56,7 +56,8 @@ class _Statistics:
     def _note(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         mean = inputs[0].mean([0, 2, 3])
         variance = inputs[0].permute(1, 0, 2, 3).contiguous().view(inputs[0].shape[1], -1).var(1)
-        self.distance = torch.norm(layer.running_var - variance, 2) + torch.norm(layer.running_mean - mean, 2)
+        kept = dict(layer.named_buffers())
+        self.distance = torch.norm(kept["running_var"] - variance, 2) + torch.norm(kept["running_mean"] - mean, 2)
 
     def close(self) -> None:
         self._hook.remove()

@@ -12,6 +12,7 @@ from mosaic_bench.api import ALGORITHMS
 from mosaic_bench.conformance.federations import do_steps, exact, federation, run_until, separable, started
 from mosaic_bench.engine.datasets import Datasets
 from mosaic_bench.engine.resolve import Job, resolve
+from mosaic_bench.models import ARCHITECTURES
 from mosaic_bench.store import CellFolder
 from mosaic_bench.suite import Cell, load_suite
 
@@ -59,8 +60,9 @@ def forget_plugin(stem: str) -> None:
     """Take back what a plugin file of this name registered in this process; nothing else that was loaded meanwhile."""
     module = f"mosaic_bench_plugin_{stem}"
     sys.modules.pop(module, None)
-    for name in [name for name, algorithm in ALGORITHMS.items() if algorithm.__module__ == module]:
-        del ALGORITHMS[name]
+    for registry in (ALGORITHMS, ARCHITECTURES):
+        for name in [name for name, entry in registry.items() if entry.__module__ == module]:
+            del registry[name]
 
 
 def jobs_of(suite: Path, directories: list[Path]) -> list[Job]:

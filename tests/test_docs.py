@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import get_args
 
 import pytest
-from support import describe, jobs_of, run_until
+from support import describe, forget_plugin, jobs_of, run_until
 from typer.main import get_command
 
 from mosaic_bench.cli import app
@@ -165,8 +165,7 @@ def plainnet(tmp_path: Path) -> Iterator[Path]:
     file = tmp_path / "plainnet.py"
     file.write_text(code)
     yield file
-    ARCHITECTURES.pop("plainnet", None)
-    sys.modules.pop("mosaic_bench_plugin_plainnet", None)
+    forget_plugin("plainnet")
 
 
 @pytest.mark.parametrize("extract", ["static", "rolling", "random"])

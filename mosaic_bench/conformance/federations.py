@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from mosaic_bench.store import CellFolder, State
 from mosaic_bench.suite import Cell
 
 CPU = torch.device("cpu")
+A = TypeVar("A", bound=Algorithm)
 
 
 def separable(classes: int = 4, size: int = 12, channels: int = 1, train: int = 240, test: int = 80) -> Dataset:
@@ -50,7 +51,7 @@ def federation(cell: Cell, dataset: Dataset | None = None, reveals: frozenset[st
     return Federation(cell, Task.of(dataset), images, parts, augmentation, reveals)
 
 
-def started(algorithm: type[Algorithm], fed: Federation, **params: Any) -> Algorithm:
+def started(algorithm: type[A], fed: Federation, **params: Any) -> A:
     """An algorithm after ``setup``."""
     instance = algorithm(fed, algorithm.Params(**params))
     with seeded(0, "setup"):

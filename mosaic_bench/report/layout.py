@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mosaic_bench.suite.axes import label_on, owner
+from mosaic_bench.suite.axes import label_on, named, owner
 from mosaic_bench.suite.labels import head, without_shared_arguments
 
 Label = tuple[str, ...]
@@ -41,6 +41,8 @@ def lay_out(coordinates: Sequence[Mapping[str, str]], rows: Sequence[str], colum
     several = {axis for axis, labels in shown.items() if len(set(labels)) > 1}
     row_axes = tuple(axis for axis in rows if axis in several or axis == rows[-1])
     column_axes = tuple(axis for axis in columns if axis in several)
+    for axis in column_axes:  # rows have headings that name their axes
+        shown[axis] = [named(axis, label) for label in shown[axis]]
     for axis in several:
         short, _ = without_shared_arguments(list(dict.fromkeys(shown[axis])))
         shown[axis] = [short[label] for label in shown[axis]]
@@ -72,7 +74,7 @@ def _shared(coordinates: Sequence[Mapping[str, str]], shown: Sequence[str]) -> l
         if axis == "seed" or (shown == (axis,) and len(labels) == 1):
             continue
         if len(labels) == 1:
-            fixed += labels if axis not in shown else []
+            fixed += [named(axis, labels[0])] if axis not in shown else []
             continue
         _, arguments = without_shared_arguments(labels)
         heads = {head(label) for label in labels}

@@ -27,9 +27,10 @@ _NAMES = {
 def display(label: str, titles: Mapping[str, str]) -> str:
     """``dirichlet(alpha=0.1)`` -> ``Dirichlet(α=0.1)``; names that nobody gave a title stay as they are.
 
-    ``titles`` holds what the suite's algorithms call themselves. A name with hyphens is looked up whole, then by parts.
+    ``titles`` holds what the suite's algorithms call themselves. A name with slashes or hyphens, ``mosaic/statistics``,
+    is looked up whole, then by parts: ``resnet8/cnn`` are two architectures.
     """
-    return re.sub(r"[A-Za-z_][A-Za-z0-9_-]*", lambda match: titles.get(match[0]) or _known(match[0]), label)
+    return re.sub(r"[A-Za-z_][A-Za-z0-9_/-]*", lambda match: titles.get(match[0]) or _known(match[0]), label)
 
 
 def in_words(metric: str) -> str:
@@ -42,4 +43,4 @@ def in_words(metric: str) -> str:
 
 
 def _known(name: str) -> str:
-    return "-".join(_NAMES.get(part, part) for part in name.split("-"))
+    return "".join(_NAMES.get(part, part) for part in re.split(r"([-/])", name))

@@ -10,14 +10,15 @@ from dataclasses import dataclass, field, replace
 from mosaic_bench.report.comparisons import not_worse
 from mosaic_bench.report.costs import cost_entries
 from mosaic_bench.report.differences import with_differences
-from mosaic_bench.report.entry import Entry
+from mosaic_bench.report.entry import GAPS, Entry
 from mosaic_bench.report.layout import Label, Layout, Place, lay_out
 from mosaic_bench.report.names import display, in_words
 from mosaic_bench.report.privacy import privacy_entries
-from mosaic_bench.report.quantities import keys_of
+from mosaic_bench.report.quantities import finished, keys_of
 from mosaic_bench.report.statistics import FEWEST_FOR_CLAIM, FEWEST_FOR_INTERVAL
 from mosaic_bench.report.study import Study
 from mosaic_bench.report.variance import variance_entries
+from mosaic_bench.store import State
 from mosaic_bench.suite import HeadlineSpec, TableSpec
 
 
@@ -95,7 +96,7 @@ def make_table(study: Study, spec: TableSpec) -> Table:
         notes.add(caveat)
     if spec.preset == "ablation":
         layout, entries = with_differences(study, layout, entries)
-    entries = _annotated(study, layout, entries, notes)
+    entries = _annotated(study, layout, entries, spec, notes)
     _caveats(study, layout, entries, spec, notes)
     caption = _caption(study, layout, entries, spec)
     return Table(
@@ -119,6 +120,8 @@ def _accuracies(study: Study, layout: Layout, spec: TableSpec) -> dict[Place, En
         if measured:
             made = Entry.of([values[number] for number in measured], spec.spread)
             entries[place] = replace(made, keys=keys_of(study, measured))
+        elif len(finished(study, numbers)) == len(numbers):  # all done, and none has it
+            entries[place] = Entry.absent(GAPS[State.UNSUPPORTED])
         else:
             entries[place] = Entry.gap_of(study.results[number].status.state for number in numbers)
     return entries
@@ -162,9 +165,13 @@ class _Notes:
         return [*self._signed.values(), *(Note("", sentence) for sentence in self._general)]
 
 
-def _annotated(study: Study, layout: Layout, entries: dict[Place, Entry], notes: _Notes) -> dict[Place, Entry]:
+def _annotated(
+    study: Study, layout: Layout, entries: dict[Place, Entry], spec: TableSpec, notes: _Notes
+) -> dict[Place, Entry]:
     """Put signs at the places whose cells have something to say; in reading order, so that signs ascend."""
     annotated = dict(entries)
+    most = max((entry.n for entry in entries.values()), default=0)
+    values = study.cells["value"].to_numpy()
     for row in layout.rows:
         for column in layout.columns:
             signs = []
@@ -175,8 +182,12 @@ def _annotated(study: Study, layout: Layout, entries: dict[Place, Entry], notes:
                     signs.append(notes.sign(f"{result.status.state.value}: {said}"))
                 if result.stale:
                     signs.append(notes.sign(f"stale: {result.stale}"))
+                if spec.shows_headline and result.status.state is State.DONE and values[number] != values[number]:
+                    signs.append(notes.sign(f"has no {study.report.headline.metric}"))
+            entry = annotated.get((row, column), Entry.absent())
+            if 0 < entry.n < most:
+                signs.append(notes.sign(f"n = {entry.n}"))
             if signs and (row, column) in annotated:
-                entry = annotated[row, column]
                 annotated[row, column] = replace(entry, notes=tuple(dict.fromkeys(signs)))
     return annotated
 
@@ -187,6 +198,10 @@ def _caveats(study: Study, layout: Layout, entries: dict[Place, Entry], spec: Ta
         notes.add("† departs from the paper it is named after.")
     most = max((entry.n for entry in entries.values()), default=0)
     notes.add(_CAVEATS.get(spec.preset, ""))
+    metric = study.report.headline.metric
+    if spec.shows_headline and metric not in study.frame and any(study.cells["state"] == State.DONE.value):
+        known = [name for name in study.frame if name.startswith(("acc/", "nll/"))]
+        notes.add(f"No cell has {metric}; measured are {', '.join(known)}.")
     if spec.shows_headline and 0 < most < FEWEST_FOR_CLAIM:
         notes.add(f"n = {most}: too few seeds to claim a difference; an exact paired test needs {FEWEST_FOR_CLAIM}.")
     if spec.spread == "interval" and 0 < most < FEWEST_FOR_INTERVAL:

@@ -14,6 +14,8 @@ from mosaic_bench.errors import UserError
 from mosaic_bench.store.atomic import replace_file, to_json, write_content
 from mosaic_bench.store.claim import Claim
 
+_DAMAGED = "its steps.jsonl is damaged or missing; run the suite again to rebuild it"
+
 
 class State(str, Enum):
     """Where a cell stands. ``stale`` is how a done cell shows once its sources have changed; it is not stored."""
@@ -123,8 +125,14 @@ class CellFolder:
             return {}
 
     def status(self) -> Status:
-        """Read the state; a folder without one is planned, and one that nobody holds is not running."""
+        """Read the state.
+
+        A folder without one is planned, one that nobody holds is not running, and one whose last evaluated step cannot
+        be read is not done.
+        """
         status = self._stored_status()
+        if status.state is State.DONE and self._is_short(status):
+            return replace(status, state=State.INTERRUPTED, step=0, message=_DAMAGED)
         if status.state is State.RUNNING and self._claim is None and self._abandoned():
             status = self._stored_status()  # its owner may have finished it just before letting go
             if status.state is State.RUNNING:
@@ -237,6 +245,10 @@ class CellFolder:
             return Status(**{**stored, "state": State(stored["state"])})
         except (FileNotFoundError, ValueError, TypeError, KeyError):
             return Status()
+
+    def _is_short(self, status: Status) -> bool:
+        steps = self.steps() if status.steps is not None else []
+        return status.steps is not None and (not steps or steps[-1]["step"] != status.steps)
 
     def _abandoned(self) -> bool:
         pulse = Claim.pulse(self.path)

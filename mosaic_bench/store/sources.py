@@ -20,8 +20,16 @@ def is_stale(folder: CellFolder) -> bool:
 
     A cell that was run by an algorithm whose files are not on this machine is not judged.
     """
-    if folder.status().state is not State.DONE:
-        return False
+    return shown_state(folder) is State.STALE
+
+
+def shown_state(folder: CellFolder) -> State:
+    """Return a cell's state, or stale for a done one whose sources have changed."""
+    state = folder.status().state
+    return State.STALE if state is State.DONE and _has_changed(folder) else state
+
+
+def _has_changed(folder: CellFolder) -> bool:
     recorded = folder.environment().get("sources", {})
     files = [_located(name) for name in recorded.get("files", [])]
     if not files or not all(file.is_file() for file in files):
@@ -29,11 +37,6 @@ def is_stale(folder: CellFolder) -> bool:
     if recorded.get("text") == text_digest(files):
         return False  # nothing to parse
     return tree_digests(recorded) != tree_digests(describe_sources(files))
-
-
-def shown_state(folder: CellFolder) -> State:
-    """Return a cell's state, or stale for a done one whose sources have changed."""
-    return State.STALE if is_stale(folder) else folder.status().state
 
 
 def describe_sources(files: Sequence[Path]) -> dict[str, Any]:

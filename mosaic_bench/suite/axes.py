@@ -33,6 +33,12 @@ def label_on(axis: str, coordinates: Mapping[str, str]) -> str:
     return coordinates[name]
 
 
+def named(axis: str, label: str) -> str:
+    """Name what would be a bare number or a yes: ``5`` of ``federation.clients`` is ``clients=5``."""
+    bare = _is_number(label) or label in {"True", "False"}
+    return f"{axis.rpartition('.')[2]}={label}" if bare else label
+
+
 def indistinguishable(axis: str, labels: Iterable[str], shown: Iterable[str]) -> tuple[str, str] | None:
     """Return two labels of an axis that no axis among ``shown`` tells apart; None when all are told apart."""
     seen: dict[tuple[str, ...], str] = {}

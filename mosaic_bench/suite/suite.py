@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path as FilePath
@@ -19,7 +19,7 @@ from mosaic_bench.suite.grid import Choice, axis_paths, check_axes, combinations
 from mosaic_bench.suite.labels import label
 from mosaic_bench.suite.only import select
 from mosaic_bench.suite.report_schema import HeadlineSpec, ReportSpec, TableSpec
-from mosaic_bench.suite.schema import Cell, RunSpec, SuiteFile
+from mosaic_bench.suite.schema import Cell, RunSpec, SuiteFile, long_form
 from mosaic_bench.suite.source import Source, nearest, read_source
 
 _CELL_SECTIONS = tuple(Cell.model_fields)
@@ -186,11 +186,27 @@ def _apply_overrides(
     draft: Source,
     lines_below: Callable[[Path], Mapping[Path, str]],
 ) -> None:
+    """Apply what matches; what the grid spells out stays, because the cell's label says it."""
     values = {choice.axis: choice.value for choice in choices}
-    for index, override in enumerate(declared.overrides):
-        if matches(override.when, values):
-            for key, value in override.set.items():
-                draft.put(tuple(key.split(".")), value, lines_below(("overrides", index, "set", key)))
+    matching = [(index, each) for index, each in enumerate(declared.overrides) if matches(each.when, values)]
+    for index, override in matching:
+        for key, value in override.set.items():
+            draft.put(tuple(key.split(".")), value, lines_below(("overrides", index, "set", key)))
+    for choice in choices if matching else ():
+        axis = tuple(choice.axis.split("."))
+        value = long_form(choice.axis, choice.value)
+        written = Source({}, dict(lines_below(choice.path)))
+        for below, leaf in _leaves(value) if isinstance(value, dict) else ():
+            draft.put((*axis, *below), leaf, written.lines_below(below))
+
+
+def _leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """What stands in a mapping and the mappings inside it, by path."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _leaves(inner, (*path, key))
+    else:
+        yield path, value
 
 
 def _check_report(

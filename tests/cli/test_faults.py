@@ -251,11 +251,14 @@ def test_a_cell_held_elsewhere_is_waited_for_and_accounted_for(folder: Path, tmp
     held = describe(job, tmp_path / "odd/cells", [])
     claim = Claim.take(held.path)
     assert claim is not None
+    last = {"step": 3, "metrics": {}, "ledger": {}, "time": {}}
 
     def finish_later() -> None:
         with claim.kept_alive(lambda: 0):
             time.sleep(4)
-            CellFolder(held.path, claim).set_status(Status(State.DONE, 3, 3))
+            folder = CellFolder(held.path, claim)
+            folder.append_step(last)
+            folder.set_status(Status(State.DONE, 3, 3))
 
     elsewhere = threading.Thread(target=finish_later)
     elsewhere.start()
@@ -265,7 +268,7 @@ def test_a_cell_held_elsewhere_is_waited_for_and_accounted_for(folder: Path, tmp
     lines = [line.split() for line in ended.out.splitlines() if held.key in line]
     assert [line[1] for line in lines] == ["elsewhere", held.key]
     assert lines[1][:3] == ["[2/2]", held.key, "done"]
-    assert held.steps() == []  # nobody ran it here
+    assert held.steps() == [last]  # nobody ran it here
     assert not (held.path / "claim").exists()
 
 
@@ -283,6 +286,21 @@ def test_a_cell_of_another_machine_that_died_is_taken_over(folder: Path, tmp_pat
     whole = describe(job, tmp_path / "whole", [])
     run_until(whole, [])
     assert exact(lost.steps()) == exact(whole.steps())
+
+
+def test_a_done_cell_whose_steps_are_damaged_is_rebuilt_to_the_same_numbers(
+    folder: Path, tmp_path: Path, call: Call
+) -> None:
+    suite = suite_of(folder, "damaged", "fedavg", isolation="none")
+    assert call("run", suite, "--results", tmp_path).code == 0
+    [cell] = Store(tmp_path / "odd").cells()
+    whole, right, file = exact(cell.steps()), cell.read_correct(), cell.path / "steps.jsonl"
+    for content in (b"garbage", file.read_bytes()[:-40], None):
+        file.unlink() if content is None else file.write_bytes(content)
+        ended = call("run", suite, "--results", tmp_path)
+        assert (ended.code, "1 cells, 0 done already" in ended.out) == (0, True), ended.out
+        assert cell.status() == Status(State.DONE, 3, 3, correct=["server"], images=60)
+        assert (exact(cell.steps()), cell.read_correct()) == (whole, right)
 
 
 def test_a_clock_that_jumps_changes_nothing(

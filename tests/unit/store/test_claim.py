@@ -170,6 +170,7 @@ def test_an_owner_that_lost_its_claim_writes_nothing(cell: Path) -> None:
 def test_a_claim_lost_between_writing_a_file_and_putting_it_in_place_puts_nothing(cell: Path) -> None:
     """The longest sleep can't be at a worse moment."""
     lost, folder = taken(cell), CellFolder(cell)
+    folder.append_step({"step": 9})
     folder.set_status(Status(State.DONE, 9, 9))
     pulse = Claim.pulse(cell)
     assert pulse is not None

@@ -16,8 +16,13 @@ KEYS = ["a" * 12, "b" * 12, "c" * 12]
 HERE = {"device": "cpu", "threads": 1}
 
 
-def step(accuracy: float, seconds: float = 1.0) -> dict[str, Any]:
-    return {"step": 1, "metrics": {"acc/server@test": accuracy}, "ledger": {"flops": 7}, "time": {"seconds": seconds}}
+def step(accuracy: float, seconds: float = 1.0, number: int = 1) -> dict[str, Any]:
+    return {
+        "step": number,
+        "metrics": {"acc/server@test": accuracy},
+        "ledger": {"flops": 7},
+        "time": {"seconds": seconds},
+    }
 
 
 def put(
@@ -31,6 +36,12 @@ def put(
     cell.write_correct(b"\x80")
     cell.set_status(Status(State.DONE, 1, 1, correct=["server"], images=1))
     return cell
+
+
+def leave(cell: CellFolder, status: Status) -> None:
+    """Let the cell stand there, the line of its step included."""
+    cell.append_step(step(0.5, number=status.step))
+    cell.set_status(status)
 
 
 def grid(store: Store, seeds: dict[str, str | None], **changes: Any) -> Store:
@@ -121,8 +132,8 @@ def test_the_version_that_got_further_wins(
     make: Callable[..., Store], ours: Status, theirs: Status, copied: int
 ) -> None:
     first, second = make("a", 0), make("b", 0)
-    first.cell(KEYS[0]).set_status(ours)
-    second.cell(KEYS[0]).set_status(theirs)
+    leave(first.cell(KEYS[0]), ours)
+    leave(second.cell(KEYS[0]), theirs)
     done = merge(first, [second])
     assert (done.copied, done.kept) == (copied, 1 - copied)
     assert first.cell(KEYS[0]).status() == (theirs if copied else ours)

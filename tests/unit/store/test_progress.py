@@ -27,6 +27,8 @@ def put(store: Store, key: str, status: Status) -> CellFolder:
     cell = store.cell(key)
     cell.describe({"key": key})
     cell.set_status(status)
+    if status.state is State.DONE:
+        evaluated(cell, status.step, 1.0)
     if status.state is State.RUNNING:
         assert Claim.take(cell.path)  # what nobody holds does not run
     return cell
@@ -75,7 +77,7 @@ def test_the_whole_takes_as_long_as_the_work_over_those_who_work_or_the_longest_
     states = {"a": State.RUNNING, "b": State.RUNNING, "c": State.PLANNED, "d": State.INTERRUPTED, "e": State.DONE}
     grid(store, dict.fromkeys(states, 40.0))
     for key, state in states.items():
-        put(store, key, Status(state, 0 if state is not State.INTERRUPTED else 5, 10))
+        put(store, key, Status(state, {State.INTERRUPTED: 5, State.DONE: 10}.get(state, 0), 10))
     assert [cell.left for cell in read_progress(store)] == [40, 40, 40, 20, 0]
     assert time_left(read_progress(store)) == (40 + 40 + 40 + 20) / 2
     put(store, "c", Status(State.FAILED, 1, 10))

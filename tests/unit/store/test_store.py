@@ -95,6 +95,19 @@ def test_a_status_comes_back_as_written(folder: CellFolder) -> None:
     assert folder.status() == status
 
 
+@pytest.mark.parametrize("content", [None, b"", b"\0" * 40, b'{"step": 1}\n{"step": 2, "me', b'{"step": 1}\n7\n'])
+def test_a_done_cell_whose_last_step_cannot_be_read_is_not_done(folder: CellFolder, content: bytes | None) -> None:
+    for step in (1, 2):
+        folder.append_step(record(step))
+    done = Status(State.DONE, 2, 2)
+    folder.set_status(done)
+    assert folder.status() == done
+    file = folder.path / "steps.jsonl"
+    file.unlink() if content is None else file.write_bytes(content)
+    message = "its steps.jsonl is damaged or missing; run the suite again to rebuild it"
+    assert folder.status() == Status(State.INTERRUPTED, 0, 2, message)
+
+
 def test_a_cell_comes_back_as_written(folder: CellFolder) -> None:
     assert folder.key == "0123456789ab"
     assert folder.exists

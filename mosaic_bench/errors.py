@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -12,6 +14,19 @@ class UserError(Exception):
 
 class Unsupported(Exception):  # noqa: N818 - named after what it reports
     """A method cannot run in this cell. The cell shows n/a, with the one sentence carried here under the table."""
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Turn what the file system refuses into bad input.
+
+    Raises:
+        UserError: something inside raised an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written ({error.strerror})") from error
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

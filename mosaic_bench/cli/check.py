@@ -11,6 +11,6 @@ def check(suite: SuiteFile, data: Data = None, set_: Set = None, only: Only = No
     loaded, jobs, _ = load_jobs(suite, data, set_, only, plugin)
     wanted = [job for job in jobs if job.wanted]
     print(f"{suite}: {len(wanted)} cells; " + ", ".join(f"{axis} {len(v)}" for axis, v in loaded.axes.items()))
-    doubts = dict.fromkeys(f"warning: {job.doubt}" for job in wanted if job.doubt)
+    doubts = dict.fromkeys(f"warning: {doubt}" for job in wanted for doubt in job.doubts)
     for sentence in [*missing_data(wanted), *doubts]:
         print(sentence)

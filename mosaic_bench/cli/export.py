@@ -9,7 +9,7 @@ import typer
 
 from mosaic_bench.cli.options import RESULTS, Finished, Results
 from mosaic_bench.cli.stores import find_store
-from mosaic_bench.errors import UserError
+from mosaic_bench.errors import UserError, writing
 
 Format = Literal["csv", "parquet", "tensorboard"]
 
@@ -33,12 +33,10 @@ def export(
     target = output or store.path / "export" / ("tensorboard" if to == "tensorboard" else f"steps.{to}")
     if output is not None and to == "tensorboard" and output.exists():
         raise UserError(f"--output {output}: is there already; remove it or choose another folder")
-    try:
+    with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         if to == "tensorboard":
             write_tensorboard(found, target)
         else:
             {"csv": write_csv, "parquet": write_parquet}[to](tidy_frame(found), target)
-    except OSError as error:
-        raise UserError(f"{target}: cannot be written ({error.strerror})") from error
     print(target)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mosaic_bench.errors import UserError
+from mosaic_bench.errors import UserError, writing
 
 _TEMPLATES = files("mosaic_bench.cli") / "templates"
 
@@ -37,9 +37,10 @@ def new(
     for file in texts:
         if file.exists():
             raise UserError(f"{file}: exists already; choose another name or --folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    for file, template in texts.items():
-        file.write_text(Template(template.read_text(encoding="utf-8")).substitute(values), encoding="utf-8")
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, template in texts.items():
+            file.write_text(Template(template.read_text(encoding="utf-8")).substitute(values), encoding="utf-8")
     algorithm, test = texts
     print(f"{algorithm}: the algorithm; {test}: its test. What to do next:")
     print(f"  pytest {test}")

@@ -7,11 +7,20 @@ from typing import Annotated
 
 import typer
 
+from mosaic_bench.errors import UserError
+
 
 def _find_suite(file: Path) -> Path:
     from mosaic_bench.suite import find_suite
 
     return find_suite(file)
+
+
+def _folders(paths: list[Path] | None) -> list[Path] | None:
+    for path in paths or ():
+        if not path.is_dir():
+            raise UserError(f"--data {path}: there is no such folder")
+    return paths
 
 
 SuiteFile = Annotated[
@@ -20,7 +29,10 @@ SuiteFile = Annotated[
 ]
 Finished = Annotated[Path, typer.Argument(help="Suite file, suite name, or results folder.", metavar="SUITE")]
 Results = Annotated[Path, typer.Option("--results", help="Folder of results; each suite gets a folder in it.")]
-Data = Annotated[list[Path] | None, typer.Option("--data", help="Folder to look for data sets in, before the others.")]
+Data = Annotated[
+    list[Path] | None,
+    typer.Option("--data", help="Folder to look for data sets in, before the others.", callback=_folders),
+]
 Set = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, such as local.lr=0.02. Repeatable.")]
 Only = Annotated[list[str] | None, typer.Option("--only", help="AXIS=VALUE[,...], such as algorithm=fedavg,seed=0.")]
 Plugin = Annotated[

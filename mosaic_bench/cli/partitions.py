@@ -15,7 +15,7 @@ from mosaic_bench.cli.loading import load_jobs, missing_data
 from mosaic_bench.cli.output import make_console, make_table, print_table
 from mosaic_bench.data import Dataset, audit, data_directories, open_dataset
 from mosaic_bench.engine.resolve import read_partition
-from mosaic_bench.errors import UserError
+from mosaic_bench.errors import UserError, writing
 from mosaic_bench.fed.seeds import numpy_rng
 from mosaic_bench.fed.split import Split, split
 from mosaic_bench.partition_figure import plot_partition
@@ -106,7 +106,9 @@ def _show(title: str, dataset: Dataset, split: Split, out: Path) -> None:
         if len(held):
             console.print(f"{name} images that no client holds: {len(held)}")
     stem = out / re.sub(r"[^\w.=-]+", "-", title)
-    for path in plot_partition(found["table"], dataset.classes, stem):
+    with writing(stem):
+        paths = plot_partition(found["table"], dataset.classes, stem)
+    for path in paths:
         console.print(f"wrote {path}")
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from mosaic_bench.cli.options import RESULTS, Finished, Results
 from mosaic_bench.cli.output import make_console
-from mosaic_bench.cli.stores import find_store
+from mosaic_bench.cli.stores import find_study
 
 
 def plots(suite: Finished, results: Results = RESULTS) -> None:
     """Draw the figures of a suite that was run: pdf, png, and the data of each as csv."""
     from mosaic_bench.report.plots import NotDrawn, draw_plots
-    from mosaic_bench.report.study import read_study
 
-    store, console = find_store(suite, results), make_console()
-    study = read_study(store)
+    (store, study), console = find_study(suite, results), make_console()
     for spec in study.report.plots:
         try:
             for plot in draw_plots(study, spec):

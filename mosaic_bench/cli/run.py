@@ -126,12 +126,14 @@ def _describe(
     """Write the grid, and what each wanted cell is, before anything runs; return the wanted cells."""
     from mosaic_bench.engine.titles import table_titles
 
-    wanted, entries = {}, []
+    wanted: dict[CellFolder, Job] = {}
+    entries, met = [], set()
     for job in jobs:
         key = None if job.missing else job.key(datasets)
         expected = None if key is None else seconds[key]
         entries.append({"key": key, "coordinates": job.coordinates, "expected": expected})
-        if job.wanted and key is not None:
+        if job.wanted and key is not None and key not in met:  # two places of a grid may be one cell
+            met.add(key)
             folder = store.cell(key)
             if not folder.exists:
                 cell = job.cell.model_dump(mode="json", by_alias=True)

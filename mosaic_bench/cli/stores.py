@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mosaic_bench.store import CellFolder, Store, StoreError
+
+if TYPE_CHECKING:
+    from mosaic_bench.report.study import Study
 
 
 def is_suite_file(argument: Path) -> bool:
@@ -13,8 +18,11 @@ def is_suite_file(argument: Path) -> bool:
 
 
 def find_store(argument: Path, results: Path) -> Store:
-    """Return the store of a suite file, a suite's name, or a results folder itself."""
-    if argument.is_dir():
+    """Return the store of a suite file, a suite's name, or a results folder itself.
+
+    A folder that merely has the suite's name, such as the package ``baselines``, is not taken for its results.
+    """
+    if argument.is_dir() and ((argument / "suite.json").is_file() or not (results / argument).is_dir()):
         return Store(argument)
     if is_suite_file(argument):
         from mosaic_bench.suite import find_suite
@@ -22,6 +30,24 @@ def find_store(argument: Path, results: Path) -> Store:
 
         return Store(results / str(read_source(find_suite(argument)).data.get("suite", argument.stem)))
     return Store(results / argument)
+
+
+def find_study(argument: Path, results: Path) -> tuple[Store, Study]:
+    """Return a store and what it holds; of a suite file the ``report`` section counts as the file has it now.
+
+    It doesn't where the file's grid has other axes by now than the one that was run.
+    """
+    from mosaic_bench.report.study import read_study
+
+    store = find_store(argument, results)
+    study = read_study(store)
+    if is_suite_file(argument):
+        from mosaic_bench.suite import find_suite, load_suite
+
+        suite = load_suite(find_suite(argument))
+        if list(suite.axes) == list(study.axes):
+            study = replace(study, report=suite.report)
+    return store, study
 
 
 def find_cell(key: str, results: Path) -> CellFolder:

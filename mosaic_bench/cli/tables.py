@@ -8,7 +8,7 @@ from rich.console import Console
 
 from mosaic_bench.cli.options import RESULTS, Finished, Results
 from mosaic_bench.cli.output import make_console, print_table
-from mosaic_bench.cli.stores import find_store
+from mosaic_bench.cli.stores import find_study
 from mosaic_bench.store import Store
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def tables(suite: Finished, results: Results = RESULTS) -> None:
     """Print the tables of a suite that was run, and write them as LaTeX, Markdown and csv."""
-    write_tables(find_store(suite, results), make_console())
+    _write(*find_study(suite, results), make_console())
 
 
 def write_tables(store: Store, console: Console) -> None:

@@ -35,7 +35,7 @@ class Job:
     Attributes:
         missing: why its data cannot be used, in one sentence; None when it is there.
         wanted: False when ``--only`` leaves the cell out.
-        doubt: what is legal but may not be meant, in one sentence; None when there is nothing.
+        doubts: what is legal but may not be meant, one sentence each.
     """
 
     cell: Cell
@@ -45,7 +45,7 @@ class Job:
     partition: Partition
     missing: str | None
     wanted: bool
-    doubt: str | None = None
+    doubts: tuple[str, ...] = ()
 
     def key(self, datasets: Datasets) -> str:
         """Hash everything that defines the cell's result into 12 hex digits; opens the data set for its digest."""
@@ -138,19 +138,27 @@ def _job(planned: PlannedCell, datasets: Datasets) -> Job:
     absent = _absent(planned, datasets)
     if absent is None:
         _check_size(planned, datasets)
+        _check_shares(planned, datasets)
         _check_public(planned, datasets)
         _check_models(planned, datasets)
-    return Job(cell, planned.coordinates, algorithm, params, partition, absent, planned.wanted, _doubt(planned))
+    return Job(cell, planned.coordinates, algorithm, params, partition, absent, planned.wanted, _doubts(planned))
 
 
-def _doubt(planned: PlannedCell) -> str | None:
-    widths = client_widths(planned.cell)
-    if max(widths) == 1:
-        return None
-    return (
-        f"{planned.where(('models', 'widths'))}: no client keeps the full model (the widest keeps {max(widths):g}); "
-        "set models.full_client to give it to one, or expect coordinates that static slices never train"
-    )
+def _doubts(planned: PlannedCell) -> tuple[str, ...]:
+    doubts = []
+    widest = max(client_widths(planned.cell))
+    if widest < 1:
+        doubts.append(
+            f"{planned.where(('models', 'widths'))}: no client keeps the full model (the widest keeps {widest:g}); "
+            "set models.full_client to give it to one, or expect coordinates that static slices never train"
+        )
+    tail, rounds = planned.cell.local.tail, planned.cell.federation.rounds
+    if tail is not None and tail.rounds >= rounds:
+        doubts.append(
+            f"{planned.where(('local', 'tail'))}: local.tail has {tail.rounds} rounds and the federation {rounds}, so "
+            f"every round trains at {tail.factor:g} times local.lr; shorten the tail, or set it to null"
+        )
+    return tuple(doubts)
 
 
 def _parse(planned: PlannedCell, path: tuple[str, ...], model: type[Hyperparameters], given: Any) -> Hyperparameters:
@@ -170,6 +178,8 @@ def _absent(planned: PlannedCell, datasets: Datasets) -> str | None:
         try:
             missing = datasets.missing(name)
         except DataError as error:
+            if not planned.wanted:  # it need not be known on this machine
+                return str(error)
             raise SuiteError(f"{planned.where(path)}: {error}") from error
         if missing is not None:
             return missing
@@ -188,12 +198,25 @@ def _check_size(planned: PlannedCell, datasets: Datasets) -> None:
                 f"but {cell.dataset.name} has {len(split)} {kind} images"
             )
     images = cell.dataset.train or len(dataset.train)
-    left = int(images * (1 - (cell.federation.validation + _public_fraction(cell))))
+    left = max(0, int(images * (1 - (cell.federation.validation + _public_fraction(cell)))))
     if left < MINIMUM_PER_CLIENT * cell.federation.clients:
         raise SuiteError(
             f"{planned.where(('federation', 'clients'))}: federation.clients is {cell.federation.clients}, but only "
             f"{left} images are left for clients; each needs at least {MINIMUM_PER_CLIENT}"
         )
+
+
+def _check_shares(planned: PlannedCell, datasets: Datasets) -> None:
+    """Refuse a share of the training images, for validation or the server, that is no image at all."""
+    cell = planned.cell
+    images = cell.dataset.train or len(datasets.open(cell.dataset.name).train)
+    shares = {("validation",): cell.federation.validation, ("public", "fraction"): _public_fraction(cell)}
+    for path, share in shares.items():
+        if share and not round(share * images):
+            raise SuiteError(
+                f"{planned.where(('federation', *path))}: federation.{'.'.join(path)} is {share:g}, which is no image "
+                f"out of {images}; make it larger or leave it out"
+            )
 
 
 def _check_public(planned: PlannedCell, datasets: Datasets) -> None:

@@ -35,6 +35,9 @@ def axis_paths(source: Source) -> dict[str, Path]:
         raise SuiteError(
             f"{source.where(('grid', 'zip'))}: grid.zip should be a mapping of axes to lists, got {zipped!r}"
         )
+    unnamed = next((name for name in zipped or {} if not isinstance(name, str)), None)
+    if unnamed is not None:
+        raise SuiteError(f"{source.where(('grid', 'zip'))}: grid.zip: {unnamed!r} is not the name of an axis")
     paths: dict[str, Path] = {name: ("grid", name) for name in grid if name not in {"zip", "exclude"}}
     for name in zipped or {}:
         if name in paths:
@@ -74,7 +77,7 @@ def check_axes(rule: Iterable[str], axes: Iterable[str], where: str) -> None:
     axes = list(axes)
     for name in rule:
         if name not in axes:
-            raise SuiteError(f"{where}: '{name}' is not an axis of this grid{did_you_mean(name, axes)}")
+            raise SuiteError(f"{where}: '{name}' is not an axis of this grid{did_you_mean(str(name), axes)}")
 
 
 def matches(rule: Mapping[str, Any], values: Mapping[str, Any]) -> bool:

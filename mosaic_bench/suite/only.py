@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from mosaic_bench.errors import did_you_mean
 from mosaic_bench.suite.errors import SuiteError
-from mosaic_bench.suite.grid import check_axes, matches, same
+from mosaic_bench.suite.grid import check_axes, same
 from mosaic_bench.suite.labels import split_at_commas
 
 
 def parse_only(only: Iterable[str], axes: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """``["algorithm=fedavg,seed=0,1"]`` -> ``{"algorithm": ["fedavg"], "seed": ["0", "1"]}``.
+    """``["algorithm=fedavg,seed=0,1"]`` -> ``{"algorithm": ["fedavg"], "seed": ["0", "1"]}``, axes and their labels.
+
+    A value that is a label means that one alone; otherwise it is a name, or a pattern, and means all that it fits.
 
     Args:
         only: what the user typed; values of one axis add up.
@@ -22,7 +24,7 @@ def parse_only(only: Iterable[str], axes: Mapping[str, Sequence[str]]) -> dict[s
         SuiteError: not of that form, an unknown axis, or a value that the axis does not have.
     """
     wanted: dict[str, list[str]] = {}
-    axis = None
+    axis: str | None = None
     for text in only:
         for part in split_at_commas(text):
             named = re.fullmatch(r"\s*([\w.]+)\s*=(.*)", part)
@@ -30,9 +32,11 @@ def parse_only(only: Iterable[str], axes: Mapping[str, Sequence[str]]) -> dict[s
             if axis is None:
                 raise SuiteError(f"--only {text}: expected axis=value, such as algorithm=fedavg,seed=0")
             check_axes([axis], axes, "--only")
-            if not any(same(value.strip(), known) for known in axes[axis]):
-                raise SuiteError(f"--only: {axis} has no value '{value.strip()}'{did_you_mean(value, axes[axis])}")
-            wanted.setdefault(axis, []).append(value.strip())
+            value, labels = value.strip(), axes[axis]
+            meant = [value] if value in labels else [known for known in labels if same(value, known)]
+            if not meant:
+                raise SuiteError(f"--only: {axis} has no value '{value}'{did_you_mean(value, labels)}")
+            wanted.setdefault(axis, []).extend(meant)
     return wanted
 
 
@@ -43,7 +47,7 @@ def select(cells: Sequence[Mapping[str, str]], only: Sequence[str], axes: Mappin
         SuiteError: as ``parse_only``, or when it asks for none.
     """
     rule = parse_only(only, axes)
-    wanted = [matches(rule, coordinates) for coordinates in cells]
+    wanted = [all(coordinates[axis] in labels for axis, labels in rule.items()) for coordinates in cells]
     if not any(wanted):
         raise SuiteError(f"--only {','.join(only)}: no cell of the suite matches")
     return wanted

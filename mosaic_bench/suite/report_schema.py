@@ -45,7 +45,8 @@ class TableSpec(Section):
         rows: axes of the row levels, outermost first; the algorithm when not said, in the last three presets below
             the settings.
         columns: axes of the column levels, outermost first; by the preset when not said.
-        mark: which means stand out in each column; none in the last three presets when not said.
+        mark: which means stand out in each column; none in the last three presets when not said. The privacy preset
+            takes none: a distance of 0 is a copy.
         spread: standard deviation over seeds (n - 1), a bootstrap interval over seeds (95 %), or none.
         shade: shade what is not significantly worse than the best of its column, paired by seed or over test images.
         caption: text before the rule and the number of seeds.
@@ -62,6 +63,12 @@ class TableSpec(Section):
     caption: str | None = None
     headline: HeadlineSpec | None = None
 
+    @model_validator(mode="after")
+    def _marks_what_can_be_best(self) -> TableSpec:
+        if self.preset == "privacy" and self.mark:
+            raise LocatedError(("mark",), "a table of privacy marks nothing: neither of its numbers is best when smallest")
+        return self
+
     @property
     def marks(self) -> list[str]:
         """What is marked: cheapest is not best, so tables of other quantities mark nothing unless asked."""
@@ -75,12 +82,11 @@ class TableSpec(Section):
         return self.preset not in ("cost", "privacy", "variance")
 
     def axes(self, grid: Sequence[str]) -> tuple[list[str], list[str]]:
-        """Return the axes of the rows and of the columns over a grid with these axes."""
-        rest = [axis for axis in grid if axis not in ("algorithm", "seed")]
+        """Return the axes of the rows and of the columns over a grid with these axes; seeds are averaged over."""
+        methods, rest = (["algorithm"] if "algorithm" in grid else []), [axis for axis in grid if axis not in ("algorithm", "seed")]
         if not self.shows_headline:
-            rows = self.rows or [*rest, "algorithm"]
-            return rows, self.columns or []
-        rows = self.rows or ["algorithm" if "algorithm" in grid else grid[0]]
+            return self.rows or [*rest, *methods], self.columns or []
+        rows = self.rows or methods or rest[:1]
         if self.columns is not None:
             return rows, self.columns
         first = {"alpha": ["dataset", "partition.alpha"], "widths": ["models.widths", "models.extract"]}

@@ -64,6 +64,17 @@ def write(text: str) -> None:
             "rounds: 1, public: {from: toy2d}",
             "s.yaml:12: images of toy2d are 1×1×2, those of digits are 16×16×1; public images need the same shape",
         ),
+        (
+            "rounds: 1",
+            "rounds: 1, validation: 0.0002",
+            "s.yaml:12: federation.validation is 0.0002, which is no image out of 1437; make it larger or leave it out",
+        ),
+        (
+            "rounds: 1",
+            "rounds: 1, public: {fraction: 0.0002}",
+            "s.yaml:12: federation.public.fraction is 0.0002, which is no image out of 1437;",
+        ),
+        ("- iid\n", "- iid\n  zip: {1: [2]}\n", "s.yaml:"),
         ("rounds: 1", "rounds: 0", "s.yaml:12: federation.rounds should be greater than or equal to 1, got 0"),
         ("suite: s", "suit: s", "s.yaml:1: unknown key 'suit'; did you mean 'suite'?"),
         ("grid:", "grid: [", "s.yaml:4: not valid YAML: "),
@@ -102,6 +113,42 @@ def test_results_that_do_not_exist_are_named(call: Call, verb: str) -> None:
     ended = call(verb, "s")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == "error: results/s: no results here; run the suite first\n"
+
+
+def test_only_the_data_of_the_cells_that_are_asked_for_need_be_known(call: Call) -> None:
+    write(SUITE.replace("dataset: digits\n", "").replace("  partition:", "  dataset: [digits, theirs]\n  partition:"))
+    assert call("check", "s.yaml").code == 2
+    ended = call("run", "s.yaml", "--only", "dataset=digits,algorithm=fedavg,partition=iid")
+    assert (ended.code, ended.err) == (0, "")
+    assert call("status", "s.yaml").out.count(" done ") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("check", "quickstart", "--data", "nowhere"), "--data nowhere: there is no such folder"),
+        (("new", "mine", "--folder", "file/sub"), "file/sub: cannot be written (Not a directory)"),
+        (("data", "show", "digits", "--out", "file/sub"), "cannot be written (Not a directory)"),
+    ],
+)
+def test_a_folder_that_is_not_there_or_cannot_be_made_is_named(
+    call: Call, arguments: tuple[str, ...], message: str
+) -> None:
+    Path("file").write_text("in the way")
+    ended = call(*arguments)
+    assert ended.code == 2
+    assert message in ended.err
+    assert len(ended.err.splitlines()) == 1
+
+
+def test_a_tail_as_long_as_the_federation_is_doubted(call: Call) -> None:
+    write(SUITE.replace("batch: 8", "batch: 8, tail: {rounds: 3, factor: 0.5}"))
+    ended = call("check", "s.yaml")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.splitlines()[1:] == [
+        "warning: s.yaml:13: local.tail has 3 rounds and the federation 1, so every round trains at 0.5 times local.lr; "
+        "shorten the tail, or set it to null"
+    ]
 
 
 def test_a_data_set_that_is_not_here_stops_run_and_is_only_noted_by_check_and_plan(call: Call) -> None:

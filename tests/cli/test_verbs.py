@@ -55,6 +55,40 @@ def test_tables_are_written_as_latex_and_can_be_made_again(tiny: Tiny, store: St
     assert file.read_text() == written
 
 
+def test_tables_of_a_file_follow_its_report_as_it_is_now_and_those_of_a_name_the_run(tiny: Tiny, call: Call) -> None:
+    edited = tiny[0].with_name("tiny2.yaml")
+    edited.write_text(tiny[0].read_text() + "report: {tables: [{name: main, caption: Edited since}]}\n")
+    for argument, heading in ((edited, "Edited since"), (tiny[0], "A [tiny] suite"), ("tiny", "A [tiny] suite")):
+        assert call("tables", argument, "--results", tiny[1]).out.splitlines()[1].startswith(heading)
+    edited.write_text(edited.read_text().replace("seed: [0, 1]", "seed: [0, 1]\n  local.lr: [0.1]"))
+    assert call("tables", edited, "--results", tiny[1]).out.splitlines()[1].startswith("A [tiny] suite")
+
+
+def test_a_folder_that_has_a_suites_name_is_not_taken_for_its_results(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tiny").mkdir()
+    assert call("status", "tiny", "--results", tiny[1]).out.splitlines()[-1] == "8 done"
+    assert call("status", "tiny").err == "error: tiny: no results here; run the suite first\n"
+
+
+def test_two_places_of_the_grid_that_are_one_cell_run_once(tmp_path: Path, call: Call) -> None:
+    """0.01 is what FedProx does when nobody says anything, so both labels are true and the numbers are the same."""
+    suite = tmp_path / "s.yaml"
+    suite.write_text(
+        "suite: s\ngrid: {algorithm: [fedprox, {name: fedprox, params: {mu: 0.01}}]}\n"
+        "dataset: {name: digits, train: 100, test: 50}\npartition: iid\nmodels: mlp\n"
+        "federation: {clients: 2, rounds: 1}\nlocal: {steps: 1, batch: 8}\nrun: {isolation: none}\n"
+    )
+    ended = call("run", suite, "--results", tmp_path, "-j", 2)
+    assert (ended.code, ended.err) == (0, "")
+    assert [line.split()[0] for line in ended.out.splitlines() if line.startswith("[")] == ["[1/1]"]
+    rows = [line.split() for line in ended.out.splitlines() if line.startswith(" FedProx")]
+    assert [row[0] for row in rows] == ["FedProx", "FedProx(mu=0.01)"]
+    assert rows[0][1:] == rows[1][1:]
+
+
 def test_status_lists_every_cell(tiny: Tiny, store: Store, call: Call) -> None:
     ended = call("status", tiny[0], "--results", tiny[1])
     assert ended.code == 0

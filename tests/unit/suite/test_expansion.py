@@ -177,6 +177,30 @@ def test_later_overrides_win_and_epochs_replaces_steps(load: Load) -> None:
     assert [(c.local.lr, c.local.epochs, c.local.steps) for c in cells[:2]] == [(0.1, 5, None), (0.2, 5, None)]
 
 
+@pytest.mark.parametrize(
+    ("override", "params"),
+    [
+        ("algorithm.params.kd: 4", [{"kd": 4}, {"kd": 9}, {"kd": 4, "lr": 1}]),
+        ("algorithm.params: {kd: 4, beta: 2}", [{"kd": 4, "beta": 2}, {"kd": 9, "beta": 2}, {"kd": 4, "beta": 2, "lr": 1}]),
+    ],
+)
+def test_what_the_grid_spells_out_is_stronger_than_overrides(load: Load, override: str, params: list[object]) -> None:
+    """A label says it, so the cell has it; what the label leaves open comes from the override."""
+    values = "[dense, {name: dense, params: {kd: 9}}, {name: dense, params: {lr: 1}}]"
+    text = SMALL.replace("algorithm: [fedavg, dense]", f"algorithm: {values}").replace("seed: [0, 1]", "seed: [0]")
+    cells = load(text + f"overrides: [{{when: {{algorithm: dense}}, set: {{{override}}}}}]\n").cells
+    found = {planned.coordinates["algorithm"]: planned.cell.algorithm.params for planned in cells}
+    assert found == dict(zip(["dense", "dense(kd=9)", "dense(lr=1)"], params, strict=True))
+
+
+def test_an_override_cannot_change_a_name_or_an_alpha_that_the_grid_gives(load: Load) -> None:
+    keys = "partition.dirichlet.alpha: 100, algorithm.name: dense"
+    text = SMALL.replace("[{dirichlet: {alpha: 0.1}}, iid]", "[{dirichlet: {alpha: 0.1}}]")
+    for planned in load(text + f"overrides: [{{set: {{{keys}}}}}]\n").cells:
+        assert planned.cell.partition == {"dirichlet": {"alpha": 0.1}}
+        assert planned.cell.algorithm.name == planned.coordinates["algorithm"]
+
+
 def test_dotted_keys_write_out_short_forms(load: Load) -> None:
     keys = "dataset.train: 99, models.norm: group, federation.public.fraction: 0.2, algorithm.params.kd: 1"
     text = SMALL.replace("rounds: 3", "rounds: 3, public: null").replace("[{dirichlet: {alpha: 0.1}}, iid]", "[iid]")
@@ -267,6 +291,18 @@ def test_only_narrows_between_axes_and_widens_within_one(
     suite = load(only=only)
     assert wanted(suite) == cells
     assert len(suite.cells) == 8  # the others stay in the grid, so that tables keep their places
+
+
+def test_only_takes_a_label_for_that_alone_and_a_pattern_for_all_that_it_fits(load: Load) -> None:
+    values = "[dense, {name: dense, params: {kd: 9}}]"
+    text = SMALL.replace("algorithm: [fedavg, dense]", f"algorithm: {values}")
+    for only, labels in {
+        "dense": {"dense"},
+        "dense(kd=9)": {"dense(kd=9)"},
+        "dense*": {"dense", "dense(kd=9)"},
+        "dens?": {"dense", "dense(kd=9)"},
+    }.items():
+        assert {c[0] for c in wanted(load(text, only=(f"algorithm={only}",)))} == labels
 
 
 def test_only_takes_any_label_that_is_shown(load: Load) -> None:

@@ -104,7 +104,8 @@ def digest(value: Any) -> str:
 def _feed(hashed: Any, value: Any) -> None:
     if isinstance(value, Tensor):
         hashed.update(f"{value.dtype}{tuple(value.shape)}".encode())
-        hashed.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        if value.numel():  # an empty tensor may have strides that no view takes
+            hashed.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     elif isinstance(value, dict):
         hashed.update(f"dict{len(value)}".encode())
         for key, item in value.items():
@@ -170,7 +171,10 @@ def _pack(value: Any, name: str) -> Any:
 
 
 def _unpack(present: Any, packed: Any) -> Any:
-    """Load packed state into the objects that ``setup`` made; plain values replace what was there."""
+    """Load packed state into the objects that ``setup`` made; plain values replace what was there.
+
+    A tensor that is trained keeps its identity, as an optimiser made in ``setup`` may hold it.
+    """
     if _is_state_dict(packed):
         present.load_state_dict(packed["state"])
         return present
@@ -181,4 +185,15 @@ def _unpack(present: Any, packed: Any) -> Any:
         same_length = isinstance(present, list | tuple) and len(present) == len(packed)
         olds = present if same_length else [None] * len(packed)
         return type(packed)(_unpack(old, item) for old, item in zip(olds, packed, strict=True))
+    if _is_trained(present) and _is_trained(packed) and _form(present) == _form(packed):
+        with torch.no_grad():
+            return present.copy_(packed)
     return packed
+
+
+def _is_trained(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_leaf and value.requires_grad
+
+
+def _form(tensor: Tensor) -> tuple[torch.Size, torch.dtype]:
+    return tensor.shape, tensor.dtype

@@ -51,10 +51,12 @@ def verify(folder: CellFolder, directories: Sequence[Path]) -> Verdict:
     """
     status, environment, stored = folder.status(), folder.environment(), folder.steps()
     if status.state is not State.DONE:
-        raise UserError(f"{folder.path}: only a cell that is done can be verified; this one is {status.state.value}")
-    if not stored or "numeric" not in environment:
+        why = f" ({status.message})" if status.message else ""
+        what = f"this one is {status.state.value}{why}"
+        raise UserError(f"{folder.path}: only a cell that is done can be verified; {what}")
+    if "numeric" not in environment:
         raise UserError(
-            f"{folder.path}: env.json or steps.jsonl is damaged, so there is nothing to compare with; "
+            f"{folder.path}: env.json is damaged, so there is nothing to compare with; "
             "run the suite with --rerun all, and --only for this cell, to do it again"
         )
     device = _same_device(folder, environment["numeric"])

@@ -10,7 +10,7 @@ from support import cell, federation, started
 
 from mosaic_bench.api import Algorithm
 from mosaic_bench.engine.checkpoint import load_checkpoint, save_checkpoint
-from mosaic_bench.engine.state import StateError, StateKeeper
+from mosaic_bench.engine.state import StateError, StateKeeper, digest
 
 CPU = torch.device("cpu")
 
@@ -59,6 +59,56 @@ def test_what_is_kept_comes_back_bit_for_bit(tmp_path: Path) -> None:
     for first, second in zip(algorithm.server.parameters(), again.server.parameters(), strict=True):
         assert torch.equal(first, second)
     assert str(keeper.collect()) == str(resumed.collect())
+
+
+class Latents(Algorithm):
+    """Optimises tensors that are no module's, alone and inside containers."""
+
+    name = "latents"
+
+    def setup(self) -> None:
+        self.parameter = torch.nn.Parameter(torch.ones(3))
+        self.codes = {"a": [torch.full((2, 2), 2.0, requires_grad=True)], "b": torch.zeros(1)}
+        self.optimiser = torch.optim.SGD([self.parameter, self.codes["a"][0]], lr=0.1, momentum=0.9)
+
+    def step(self, t: int) -> None:
+        self.optimiser.zero_grad()
+        (self.parameter.square().sum() + self.codes["a"][0].pow(3).sum()).backward()
+        self.optimiser.step()
+        self.codes["b"] = self.codes["b"] + t
+
+
+def test_a_tensor_that_an_optimiser_of_setup_holds_goes_on_being_trained(tmp_path: Path) -> None:
+    whole, cut, resumed = (started(Latents, federation(cell())) for _ in range(3))
+    for t in range(4):
+        whole.step(t)
+    for t in range(2):
+        cut.step(t)
+    save_checkpoint(tmp_path / "checkpoint", {"state": StateKeeper(cut).collect()})
+    content = load_checkpoint(tmp_path / "checkpoint", CPU)
+    assert content is not None
+    keeper = StateKeeper(resumed)
+    keeper.restore(content["state"])
+    for t in range(2, 4):
+        resumed.step(t)
+    assert digest(keeper.collect()) == digest(StateKeeper(whole).collect())
+    assert resumed.optimiser.param_groups[0]["params"][0] is resumed.parameter
+
+
+def test_a_trained_tensor_that_took_another_form_replaces_what_setup_made() -> None:
+    cut, resumed = (started(Latents, federation(cell())) for _ in range(2))
+    cut.parameter = torch.nn.Parameter(torch.arange(5.0))
+    cut.codes["a"][0] = cut.codes["a"][0].detach()
+    StateKeeper(resumed).restore(StateKeeper(cut).collect())
+    assert torch.equal(resumed.parameter, torch.arange(5.0))
+    assert not resumed.codes["a"][0].requires_grad
+
+
+def test_empty_tensors_have_a_digest_whatever_their_strides() -> None:
+    nobody = torch.from_numpy(np.arange(10)[np.arange(0)])
+    assert nobody.stride() == (0,)
+    assert digest(nobody) == digest(torch.arange(0))
+    assert digest(nobody) != digest(torch.zeros(0))
 
 
 def test_a_module_that_waits_to_be_rebuilt_survives_another_checkpoint() -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from mosaic_bench.engine.child import Child, ChildTask
-from mosaic_bench.engine.execute import in_use
+from mosaic_bench.engine.execute import in_use, took_too_long
 from mosaic_bench.store import CellFolder, Claim, DiskFull, State, reporting_a_full_disk
 
 Stepped = Callable[[int, int, dict[str, float]], None]
@@ -26,7 +26,7 @@ class Attempt:
     """
 
     def __init__(self, task: ChildTask, stepped: Stepped) -> None:
-        self._task, self._timeout, self._stepped = task, task.run.timeout, stepped
+        self._task, self._timeout, self._stepped = task, task.run.timeout or threading.TIMEOUT_MAX, stepped
         self._child = Child(task)
         self._step, self._since = "before its first step's end", time.monotonic()
         self._timed_out, self._stopped = threading.Event(), threading.Event()
@@ -37,7 +37,7 @@ class Attempt:
         Raises:
             DiskFull: results can't be written.
         """
-        timer = threading.Timer(self._timeout or threading.TIMEOUT_MAX, self._time_out)
+        timer = threading.Timer(self._timeout, self._time_out)
         timer.daemon = True
         timer.start()
         try:
@@ -95,7 +95,7 @@ class Attempt:
     def _verdict(self, code: int, peak: int) -> tuple[State, str]:
         where = f"{self._step}, since {time.monotonic() - self._since:.0f} s"
         if self._timed_out.is_set():
-            return State.TIMEOUT, f"took longer than run.timeout, {self._timeout:g} s; it was {where}"
+            return State.TIMEOUT, took_too_long(self._timeout, where)
         if self._stopped.is_set():
             return State.INTERRUPTED, "stopped; run the suite again to go on"
         if code == -signal.SIGKILL:

@@ -49,6 +49,7 @@ class CellRun:
         progress: called with (steps done, steps in all, metrics) after each step; metrics are empty when not evaluated.
         should_stop: asked after each step; True means: save and stop.
         prefixes: bytes that steps which cells share may take on disk; 0 shares nothing.
+        own_process: True where this process runs nothing else, so that the memory it has used is the cell's.
     """
 
     directories: Sequence[Path]
@@ -57,6 +58,7 @@ class CellRun:
     progress: Callable[[int, int, dict[str, float]], None] = lambda step, steps, metrics: None
     should_stop: Callable[[], bool] = lambda: False
     prefixes: int = 0
+    own_process: bool = False
 
 
 def run_cell(folder: CellFolder, how: CellRun) -> State:
@@ -202,10 +204,9 @@ class _Loop:
             self._keep_correct(correct)
             write_figures(self._folder, self._bench, self._algorithm)
         ledger = self._bench.federation.ledger
-        times = ledger.times() | {
-            "evaluate_seconds": time.perf_counter() - start,
-            "peak_bytes": peak_bytes(self._how.device),
-        }
+        times = ledger.times() | {"evaluate_seconds": time.perf_counter() - start}
+        if self._how.own_process:
+            times["peak_bytes"] = peak_bytes(self._how.device)
         self._folder.append_step({"step": step, "metrics": metrics, "ledger": ledger.counts(), "time": times})
         return metrics
 

@@ -121,7 +121,7 @@ def _work(task: ChildTask, events: Connection) -> None:
     torch.set_num_threads(task.run.threads)
     load_plugins(task.plugins)
     device, run = torch.device(task.device), task.run
-    how = CellRun(task.directories, device, run.checkpoint_every, progress, should_stop, run.prefixes)
+    how = CellRun(task.directories, device, run.checkpoint_every, progress, should_stop, run.prefixes, own_process=True)
     try:
         events.send({"state": execute(task.cell, how, task.expired).value})
     except DiskFull as full:

@@ -18,6 +18,10 @@ from mosaic_bench.errors import Unsupported, UserError
 from mosaic_bench.store import CellFolder, Claim, ClaimLost, DiskFull, State, reporting_a_full_disk
 
 
+class TimedOut(Exception):  # noqa: N818 - named after what it reports
+    """A cell took longer than ``run.timeout``."""
+
+
 def execute(cell: Path, how: CellRun, expired: Collection[str] = ()) -> State:
     """Run a cell; every exception becomes a state with a message and a log entry.
 
@@ -54,6 +58,8 @@ def _guarded(folder: CellFolder, how: CellRun) -> State:
         return _settle(folder, State.UNSUPPORTED, str(reason))
     except Diverged as reason:
         return _settle(folder, State.DIVERGED, str(reason))
+    except TimedOut as reason:
+        return _settle(folder, State.TIMEOUT, str(reason))
     except UserError as reason:
         return _settle(folder, State.FAILED, str(reason))
     except Exception as error:
@@ -76,8 +82,13 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def in_use(peak: int) -> str:
-    """Say how much memory a cell had used."""
-    return f"{peak / 2**30:.1f} GB were in use at the most"
+    """Say how much memory a process had used."""
+    return f"{peak / 1e9:.1f} GB were in use at the most"
+
+
+def took_too_long(timeout: float, where: str) -> str:
+    """Say that a cell passed ``run.timeout`` seconds, and how far it was."""
+    return f"took longer than run.timeout, {timeout:g} s; it was {where}"
 
 
 def _settle(folder: CellFolder, state: State, message: str) -> State:

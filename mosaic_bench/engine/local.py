@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,7 +13,7 @@ import torch
 from mosaic_bench.engine.attempt import Attempt
 from mosaic_bench.engine.cell_run import CellRun
 from mosaic_bench.engine.dispatch import Dispatcher
-from mosaic_bench.engine.execute import execute
+from mosaic_bench.engine.execute import TimedOut, execute, took_too_long
 from mosaic_bench.engine.slots import Slots
 from mosaic_bench.store import CellFolder, DiskFull, State
 
@@ -44,21 +45,33 @@ class LocalDispatcher(Dispatcher):
         except DiskFull as full:
             self._fill(full)
             state = State.INTERRUPTED
-        self.listener.finished(folder.key, state)
+        if state is not State.RUNNING:  # another run was faster
+            self.listener.finished(folder.key, state)
         return folder.key, state
 
     def _in_process(self, folder: CellFolder) -> State:
+        """Run the cell here, until a second signal interrupts it."""
         torch.set_num_threads(self.run.threads)
         with self.slots.share() as device:
             how = CellRun(
                 self.directories,
                 torch.device(device),
                 self.run.checkpoint_every,
-                partial(self.listener.stepped, folder.key),
+                partial(self._stepped, folder.key, time.monotonic()),
                 self._stop.is_set,
                 self.run.prefixes,
             )
-            return execute(folder.path, how, self._watch.expired)
+            try:
+                return execute(folder.path, how, self._watch.expired)
+            except KeyboardInterrupt:
+                return State.INTERRUPTED
+
+    def _stepped(self, key: str, began: float, step: int, steps: int, metrics: dict[str, float]) -> None:
+        """Pass a step on; nothing but the end of a step can keep ``run.timeout`` in our own process."""
+        self.listener.stepped(key, step, steps, metrics)
+        timeout = self.run.timeout
+        if timeout is not None and step < steps and time.monotonic() - began > timeout:
+            raise TimedOut(took_too_long(timeout, f"after step {step} of {steps}"))
 
     def _in_children(self, folder: CellFolder) -> State:
         """Run the cell, and after running out of memory again with a device for itself alone."""
@@ -87,3 +100,5 @@ class LocalDispatcher(Dispatcher):
     def _kill(self) -> None:
         for attempt in list(self._attempts):
             attempt.kill()
+        if self.run.isolation == "none":
+            raise KeyboardInterrupt

@@ -92,6 +92,13 @@ class Hangs(Base):
         time.sleep(600)
 
 
+@register("slow", paper="none")
+class Slow(Base):
+    def step(self, t):
+        super().step(t)
+        time.sleep(0.3)
+
+
 @register("grows", paper="none")
 class Grows(Base):
     def step(self, t):
@@ -207,6 +214,23 @@ def test_rerun_failed_starts_them_again_from_their_first_step(
     assert call("run", suite, *options, "--rerun", "stale").code == 0
     assert (folder / "raises.steps").read_text() == "0 1 2 " * 3
     assert (folder / "killed.steps").read_text() == "0 1 2 "
+
+
+def test_in_one_process_time_is_up_at_the_end_of_a_step_and_nobodys_memory_is_measured(
+    folder: Path, tmp_path: Path, call: Call
+) -> None:
+    suite = suite_of(folder, "slow", "slow", isolation="none", timeout="0.2")
+    options = ["--results", tmp_path, "--plugin", folder / "odd.py"]
+    for step in (1, 2):
+        assert call("run", suite, *options).code == 1
+        [cell] = Store(tmp_path / "odd").cells()
+        message = f"took longer than run.timeout, 0.2 s; it was after step {step} of 3"
+        assert cell.status() == Status(State.TIMEOUT, step, 3, message)
+    assert call("run", suite, *options).code == 0  # what is done is done, however long it took
+    assert (folder / "slow.steps").read_text() == "0 1 2 "
+    assert [sorted(record["time"]) for record in cell.steps()] == [
+        ["client_seconds", "evaluate_seconds", "server_seconds"]
+    ] * 3
 
 
 @pytest.mark.skipif(shutil.which("unshare") is None or sys.platform != "linux", reason="mounts a small file system")

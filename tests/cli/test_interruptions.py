@@ -113,6 +113,47 @@ def test_the_first_signal_finishes_the_step_saves_and_exits_130(
     assert numbers(tmp_path) == {key: whole[key] for key in numbers(tmp_path)}
 
 
+ENDLESS = """
+import time
+from pathlib import Path
+
+from baselines.fedavg import FedAvg
+from mosaic_bench.api import register
+
+
+@register("endless", paper="none")
+class Endless(FedAvg):
+    def step(self, t):
+        super().step(t)
+        if t == 1:
+            Path(__file__).with_name("reached").touch()
+            time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("isolation", ["none", "process"])
+def test_the_second_signal_ends_a_step_at_once(tmp_path: Path, isolation: str) -> None:
+    plugin, suite, results = tmp_path / "endless.py", tmp_path / "cut.yaml", tmp_path / "results"
+    plugin.write_text(ENDLESS)
+    suite.write_text(
+        "suite: cut\ngrid: {algorithm: [endless], seed: [0, 1]}\ndataset: {name: digits, train: 100, test: 50}\n"
+        "partition: iid\nmodels: mlp\nfederation: {clients: 2, rounds: 3}\nlocal: {steps: 1, batch: 8}\n"
+        "run: {checkpoint_every: 1}\n"
+    )
+    parent = _start(suite, results, "--plugin", str(plugin), "--isolation", isolation, "-j", "1")
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "reached").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    for _ in range(2):
+        assert parent.poll() is None
+        parent.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+    assert parent.wait(timeout=30) == 130
+    assert sorted(states(results).values()) == ["interrupted", "planned"]
+    assert not list(results.glob("*/cells/*/claim"))
+
+
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 def test_a_run_that_was_suspended_wakes_up_to_find_its_cell_done_by_another(
     suite: Path, uninterrupted: Path, tmp_path: Path, call: Call

@@ -4,18 +4,23 @@ import os
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from published import write_cifar_batch, write_python2_pickle
 
+from mosaic_bench.data import open_dataset
 from mosaic_bench.store import State, Store
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-def python(*arguments: object, folder: Path, path: str = "") -> str:
-    """Run Python in a folder and return what it printed."""
+def python(*arguments: object, folder: Path, path: str = "", data: Path | None = None) -> str:
+    """Run Python in a folder and return what it printed; ``data`` is where it looks for data sets."""
     variables = os.environ | {"COLUMNS": "200", "MOSAIC_BENCH_CACHE": str(folder / "cache")}
+    variables |= {} if data is None else {"MOSAIC_BENCH_DATA": str(data)}
     variables["PYTHONPATH"] = os.pathsep.join(filter(None, [path, str(EXAMPLES.parent)]))
     command = [sys.executable, *map(str, arguments)]
     done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
@@ -40,6 +45,26 @@ def test_own_images_are_the_same_data_set_as_file_and_as_folder(tmp_path: Path) 
     found = accuracies(tmp_path / "results/own_images", "dataset")
     assert found["strokes"] == found["strokes_png"]
     assert found["strokes"][1] > 0.8  # fedavg
+
+
+def test_the_small_cifar10_is_made_from_the_published_one(tmp_path: Path, real_data: Callable[..., list[Path]]) -> None:
+    """The images of the results, shuffled into archives of the published layout, come out as they were."""
+    small = open_dataset("cifar10-small", real_data("cifar10-small"))
+    images, labels = (
+        np.concatenate([getattr(part, name) for part in (small.train, small.test)]) for name in ("images", "labels")
+    )
+    order = np.random.default_rng(0).permutation(len(images))
+    folder = tmp_path / "data/cifar-10-batches-py"
+    for name, part in zip([*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"], np.split(order, 6), strict=True):
+        write_cifar_batch(folder / name, images[part], labels[part])
+    write_python2_pickle(folder / "batches.meta", {b"label_names": [name.encode() for name in small.classes]})
+    make = EXAMPLES / "cifar10_small/make_images.py"
+    assert python(make, "made", folder=tmp_path, data=tmp_path / "data").endswith(
+        f"digest {small.digest}, as in the results\n"
+    )
+    write_cifar_batch(folder / "test_batch", images[order[:2000]], labels[order[:2000]])
+    with pytest.raises(AssertionError, match=r"2000 of 12000 images are not in cifar10"):
+        python(make, "again", folder=tmp_path, data=tmp_path / "data")
 
 
 def test_a_model_and_a_partition_of_ones_own_run_from_plugin_files(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ class Pulse(NamedTuple):
     """What others see of a claim.
 
     Attributes:
-        owner: HOST-PROCESS-TOKEN.
+        owner: HOST-MACHINE.BOOT-PROCESS-TOKEN.
         beats: heartbeats so far.
         peak_bytes: the largest memory that the owner had used at its last beat.
     """
@@ -46,9 +46,13 @@ class Pulse(NamedTuple):
 
     @property
     def dead(self) -> bool:
-        """True when the owner ran on this host and is gone; of other hosts nothing is known."""
+        """True when the owner ran on this machine and is gone, or did before a reboot; of others nothing is known."""
         host, process = _host_and_process(self.owner)
-        return host == _host() and process.isdecimal() and not _alive(int(process))
+        machine, _, boot = host.rpartition(".")
+        our_machine, _, our_boot = _host().rpartition(".")
+        if machine != our_machine or not process.isdecimal():
+            return False
+        return boot != our_boot or not _alive(int(process))
 
 
 class Claim:
@@ -176,12 +180,27 @@ def _host_and_process(owner: str) -> tuple[str, str]:
 
 @cache
 def _host() -> str:
-    """Name this host so that equal process numbers mean the same process: containers and reboots count."""
-    name = platform.node() or "host"
-    facts = [name]
+    """Name this machine and its boot so that equal process numbers mean the same process.
+
+    A container is a machine of its own, and so is each boot of a machine that has no id.
+    """
+    name, boot, space = platform.node() or "host", _text("/proc/sys/kernel/random/boot_id"), ""
     with suppress(OSError):
-        facts += [Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"), os.readlink("/proc/self/ns/pid")]
-    return f"{name.replace('/', '_')}-{hashlib.sha256(' '.join(facts).encode()).hexdigest()[:8]}"
+        space = os.readlink("/proc/self/ns/pid")
+    machine = f"{name} {_text('/etc/machine-id') or boot} {space}"
+    return f"{name.replace('/', '_')}-{_short(machine)}.{_short(boot)}"
+
+
+def _text(file: str) -> str:
+    """What a file of the system says; nothing where there is none."""
+    try:
+        return Path(file).read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _alive(process: int) -> bool:

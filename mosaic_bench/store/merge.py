@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mosaic_bench.store.cell_folder import CellFolder, State
+from mosaic_bench.store.cell_folder import CellFolder, State, Status
 from mosaic_bench.store.store import Store, StoreError
 
 
@@ -39,17 +39,23 @@ def merge(into: Store, sources: Sequence[Store]) -> Merged:
     further. Nothing is deleted in the sources.
 
     Raises:
-        StoreError: the folders hold different suites, or grids with different axes.
+        StoreError: the folders hold different suites, or grids with different axes, or files can't be read or written.
     """
     stores = ([into] if (into.path / "suite.json").exists() else []) + list(sources)
     suites = [store.suite() for store in stores]
     _check_alike(stores, suites)
     into.check_writable()
     merged = Merged()
-    for source in sources:
-        for cell in source.cells():
-            _merge_cell(cell, into, merged)
-    into.write_suite(_united(stores, suites, merged))
+    try:
+        for source in sources:
+            for cell in source.cells():
+                _merge_cell(cell, into, merged)
+        into.write_suite(_united(stores, suites, merged))
+    except OSError as error:
+        raise StoreError(
+            f"{into.path}: not everything could be merged ({_reason(error)}); mend that and merge again: "
+            "cells copied so far are whole, and nothing was lost"
+        ) from error
     return merged
 
 
@@ -71,7 +77,7 @@ def _check_alike(stores: Sequence[Store], suites: Sequence[dict[str, Any]]) -> N
 def _merge_cell(cell: CellFolder, into: Store, merged: Merged) -> None:
     own, theirs = into.cell(cell.key), cell.status()
     if theirs.state is State.RUNNING:
-        merged.running.append(f"{cell.path} is running; merge again when it is done")
+        merged.running.append(_running(cell))
         return
     if not own.exists:
         _copy(cell, own)
@@ -79,7 +85,7 @@ def _merge_cell(cell: CellFolder, into: Store, merged: Merged) -> None:
         return
     ours = own.status()
     if ours.state is State.RUNNING:
-        merged.running.append(f"{own.path} is running; merge again when it is done")
+        merged.running.append(_running(own))
     elif ours.state.finished and theirs.state.finished:
         merged.kept += 1
         _compare(own, cell, merged)
@@ -88,6 +94,13 @@ def _merge_cell(cell: CellFolder, into: Store, merged: Merged) -> None:
         merged.copied += 1
     else:
         merged.kept += 1
+
+
+def _running(cell: CellFolder) -> str:
+    return (
+        f"{cell.path} is running; merge again when it is done, or, "
+        "if the machine it ran on is gone, when `run` has taken it over"
+    )
 
 
 def _compare(own: CellFolder, other: CellFolder, merged: Merged) -> None:
@@ -110,12 +123,25 @@ def _content(cell: CellFolder) -> tuple[str, ...]:
     """What must agree: state, evaluated steps without their times, and which test images were right."""
     status = cell.status()
     steps = [{name: part for name, part in step.items() if name != "time"} for step in cell.steps()]
-    right = cell.read_correct().hex() if status.correct else ""
-    return status.state.value, json.dumps(steps, sort_keys=True), json.dumps(status.correct), right
+    return status.state.value, json.dumps(steps, sort_keys=True), json.dumps(status.correct), _right(cell, status)
+
+
+def _right(cell: CellFolder, status: Status) -> str:
+    if not status.correct:
+        return ""
+    try:
+        return cell.read_correct().hex()
+    except FileNotFoundError:
+        return "missing"
 
 
 def _short(numeric: dict[str, Any] | None) -> str:
     return ", ".join(f"{name} {value}" for name, value in (numeric or {"environment": "unknown"}).items())
+
+
+def _reason(error: OSError) -> str:
+    """The system's words; of a copy that failed in several files, those for the first one."""
+    return str(error.args[0][0][-1]) if isinstance(error, shutil.Error) else str(error)
 
 
 def _copy(cell: CellFolder, target: CellFolder) -> None:

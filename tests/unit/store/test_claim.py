@@ -316,10 +316,22 @@ def test_a_running_cell_that_nobody_holds_was_interrupted(cell: Path) -> None:
     assert json.loads((cell / "status.json").read_text())["state"] == "running"
 
 
-def test_of_a_container_or_a_boot_of_the_same_name_nothing_is_known(cell: Path) -> None:
+def test_of_other_machines_and_containers_of_the_same_name_nothing_is_known_and_a_reboot_ends_all(cell: Path) -> None:
     claim = taken(cell)
     host, process, token = claim._folder.name.rsplit("-", 2)
     assert process == str(os.getpid())
-    for other, dead in ((host, True), (f"{host[:-1]}z", False)):
-        pulse = Pulse(f"{other}-{2**22 + 1}-{token}", 0, 0)  # above the largest process number of Linux
+    machine, boot = host.split("-")[-1].split(".")
+    name, gone = host.removesuffix(f"-{machine}.{boot}"), 2**22 + 1  # above the largest process number of Linux
+    for identity, number, dead in [
+        (f"{machine}.{boot}", gone, True),
+        (f"{machine}.{boot}", os.getpid(), False),
+        (f"{machine}.00000000", gone, True),
+        (f"{machine}.00000000", os.getpid(), True),
+        (f"00000000.{boot}", gone, False),
+        ("00000000", gone, False),
+    ]:
+        pulse = Pulse(f"{name}-{identity}-{number}-{token}", 0, 0)
         assert pulse.dead is dead
+        assert pulse.where == f"{name}, process {number}"
+    claim._folder.rename(claim._folder.with_name(f"{name}-{machine}.00000000-{process}-{token}"))
+    taken(cell).release()

@@ -119,6 +119,24 @@ def test_which_images_were_right_is_content_too(make: Callable[..., Store]) -> N
     assert len(merge(first, [second]).conflicts) == 1
 
 
+@pytest.mark.parametrize("where", ["a", "b"])
+def test_no_correctness_per_image_is_another_than_some(make: Callable[..., Store], where: str) -> None:
+    stores = {"a": make("a", 0), "b": make("b", 0)}
+    (stores[where].cell(KEYS[0]).path / "correct.bin").unlink()
+    assert len(merge(stores["a"], [stores["b"]]).conflicts) == 1
+
+
+def test_a_file_that_cannot_be_copied_is_named(make: Callable[..., Store]) -> None:
+    first, second = make("a", 0), make("b", 0, 1)
+    (second.cell(KEYS[1]).path / "log.txt").symlink_to("nowhere")
+    with pytest.raises(
+        StoreError, match=r"a: not everything could be merged \(.*log.txt'\); mend that and merge again"
+    ):
+        merge(first, [second])
+    assert [cell.key for cell in first.cells()] == KEYS[:1]
+    assert sorted(os.listdir(first.path)) == ["cells", "suite.json"]
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs", "copied"),
     [
@@ -147,7 +165,10 @@ def test_a_running_cell_is_left_alone(make: Callable[..., Store], where: str) ->
     assert Claim.take(stores[where].cell(KEYS[0]).path)
     before = content(stores["a"].cell(KEYS[0]).path)
     done = merge(stores["a"], [stores["b"]])
-    assert done.running == [f"{stores[where].cell(KEYS[0]).path} is running; merge again when it is done"]
+    assert done.running == [
+        f"{stores[where].cell(KEYS[0]).path} is running; merge again when it is done, or, "
+        "if the machine it ran on is gone, when `run` has taken it over"
+    ]
     assert content(stores["a"].cell(KEYS[0]).path) == before
 
 
@@ -193,7 +214,7 @@ def test_a_copy_that_is_cut_leaves_no_half_cell(make: Callable[..., Store], monk
         raise OSError("no space left")
 
     monkeypatch.setattr(shutil, "copytree", cut)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(StoreError, match="no space left"):
         merge(first, [second])
     assert [cell.key for cell in first.cells()] == KEYS[:1]
     assert first.suite() == before

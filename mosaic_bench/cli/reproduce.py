@@ -51,4 +51,4 @@ def _data_folders(jobs: Iterable[Job], datasets: Datasets) -> list[Path]:
     names = named_datasets(job.cell for job in jobs if not job.missing)
     found = [locate(name, datasets.directories).location.absolute() for name in names]
     given = [folder.absolute() for folder in datasets.directories if folder != download_directory()]
-    return [folder for folder in given if any(place.is_relative_to(folder) for place in found)]
+    return [folder for folder in dict.fromkeys(given) if any(place.is_relative_to(folder) for place in found)]

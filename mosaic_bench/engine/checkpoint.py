@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import pickle
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,17 @@ _DAMAGED = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupEr
 """What reading a file with wrong bytes was seen to raise."""
 
 
-def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Let ``content`` take the place of ``path`` once it is written whole.
+def save_checkpoint(path: Path, content: dict[str, Any], limit: float = math.inf) -> bool:
+    """Let ``content`` take the place of ``path`` once it is written whole; False where it needs over ``limit`` bytes.
 
     Raises:
         TypeError: something in it can be saved but not loaded; the previous checkpoint stays.
     """
     packed = pack_checkpoint(content)
+    if len(packed) > limit:
+        return False
     replace_file(path, lambda temporary: write_content(temporary, packed))
+    return True
 
 
 def pack_checkpoint(content: dict[str, Any]) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +39,14 @@ class PrefixStore:
             DamagedPrefixError: it is truncated or altered, or something else lies in its place; it is removed.
         """
         file = self._file(key)
-        if not file.exists():
-            return None
         stored = load_checkpoint(file, device)
+        if stored is None and not file.exists():
+            return None
         if stored is None or stored.get("digest") != digest(stored.get("content")):
             file.unlink(missing_ok=True)
             raise DamagedPrefixError(file)
-        os.utime(file)
+        with suppress(FileNotFoundError):  # deleted by another process meanwhile
+            os.utime(file)
         content: dict[str, Any] = stored["content"]
         return content
 
@@ -57,7 +58,8 @@ class PrefixStore:
         file = self._file(key)
         for left in self._path.glob(f".{file.name}.*"):  # by a process that was killed while it wrote
             left.unlink(missing_ok=True)
-        save_checkpoint(file, {"content": content, "digest": digest(content)})
+        if not save_checkpoint(file, {"content": content, "digest": digest(content)}, self._limit):
+            return False
         self._trim()
         return file.exists()
 

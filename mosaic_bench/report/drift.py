@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from mosaic_bench.errors import UserError
-from mosaic_bench.report.measured import Measured, Steps, numbers_of, relative
+from mosaic_bench.report.measured import Measured, Steps, is_unsupported, numbers_of, relative
 from mosaic_bench.report.reference import CellReference, Reference, tolerance_of
 
 
@@ -33,7 +33,7 @@ class Drift:
     def verdict(self) -> str:
         """``same``, or what happened: ``changed``, ``drop``, ``gain``, or the first with one of the others."""
         words = ["changed"] if self.changes else []
-        if self.now is None or self.now < self.before - self.tolerance:
+        if self.now is None or not self.now >= self.before - self.tolerance:  # NaN is no gain either
             words.append("drop")
         elif self.now > self.before + self.tolerance:
             words.append("gain")
@@ -56,7 +56,7 @@ def drifts(reference: Reference, cells: Mapping[str, Measured | str]) -> list[Dr
         UserError: cells that the reference does not have, or whose settings were others.
     """
     known = reference.cells
-    ours = {name: cell for name, cell in cells.items() if name in known or isinstance(cell, Measured)}
+    ours = {name: cell for name, cell in cells.items() if name in known or not is_unsupported(cell)}
     unknown = [name for name in ours if name not in known]
     if unknown:
         raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,9 +57,16 @@ def measured(study: Study, seed: str, only: Sequence[str] = ()) -> dict[str, Mea
             found[name] = f"{status.state.value}: {status.message}"
         elif result.folder is None or status.state is not State.DONE:
             raise UserError(f"{study.path}: '{name}', seed {seed}, is {status.state.value}; run the suite to its end")
+        elif not math.isfinite(value):
+            found[name] = f"done without {study.report.headline.metric}"
         else:
             found[name] = _measure(result.folder, float(value), result.steps)
     return found
+
+
+def is_unsupported(cell: Measured | str) -> bool:
+    """True for a cell that can't be run: such ones are in no reference."""
+    return isinstance(cell, str) and cell.startswith(State.UNSUPPORTED.value)
 
 
 def name_of(study: Study, coordinates: Mapping[str, str]) -> str:
@@ -83,8 +91,12 @@ def group_of(tensor: str) -> str:
 
 
 def relative(one: float, other: float) -> float:
-    """How far two numbers are apart, as a share of the larger one."""
-    return 0.0 if one == other else abs(one - other) / max(abs(one), abs(other))
+    """How far two numbers are apart, as a share of the larger one: infinitely where one of them is no finite number."""
+    if one == other or (math.isnan(one) and math.isnan(other)):
+        return 0.0
+    if not (math.isfinite(one) and math.isfinite(other)):
+        return math.inf
+    return abs(one - other) / max(abs(one), abs(other))
 
 
 def _measure(folder: CellFolder, accuracy: float, steps: Sequence[Mapping[str, Any]]) -> Measured:

@@ -13,9 +13,8 @@ import numpy as np
 from scipy.stats import t as student_t
 
 from mosaic_bench.errors import UserError
-from mosaic_bench.report.measured import Measured, Steps, group_of, measured, numbers_of, relative
+from mosaic_bench.report.measured import Measured, Steps, group_of, is_unsupported, measured, numbers_of, relative
 from mosaic_bench.report.study import Study
-from mosaic_bench.store import State
 from mosaic_bench.store.atomic import replace_text
 
 FEWEST_SEEDS = 5
@@ -103,7 +102,7 @@ def make_reference(study: Study, probes: Sequence[Study], made: Mapping[str, Any
         made: when and from what.
 
     Raises:
-        UserError: too few seeds, or cells without numbers.
+        UserError: too few seeds, cells without numbers, or numbers that are finite with some kernels only.
     """
     seeds = study.axes.get("seed", [])
     if len(seeds) < FEWEST_SEEDS:
@@ -157,11 +156,11 @@ def _numbers(cells: Mapping[str, Measured | str]) -> dict[str, Measured]:
     """The cells with numbers; those that can't be run are in no reference.
 
     Raises:
-        UserError: a cell failed.
+        UserError: a cell failed, or has no number.
     """
     for name, cell in cells.items():
-        if isinstance(cell, str) and not cell.startswith(State.UNSUPPORTED.value):
-            raise UserError(f"'{name}' {cell}; a reference is made of cells that are done")
+        if isinstance(cell, str) and not is_unsupported(cell):
+            raise UserError(f"'{name}' is {cell}; a reference is made of cells with a number")
     return {name: cell for name, cell in cells.items() if isinstance(cell, Measured)}
 
 
@@ -172,8 +171,10 @@ def _tolerant(steps: Steps, others: Sequence[Steps]) -> Steps:
     for step, *same_step in zip(steps, *others, strict=True):
         for other in map(numbers_of, same_step):
             for name, value in numbers_of(step).items():
-                group = group_of(name)
-                drifts[group] = max(drifts.get(group, 0.0), relative(value, other[name]))
+                group, drift = group_of(name), relative(value, other[name])
+                if math.isinf(drift):
+                    raise UserError(f"step {step['step']}: {name} is {value:g}, with other kernels {other[name]:g}")
+                drifts[group] = max(drifts.get(group, 0.0), drift)
         records.append(_record(step, drifts))
     return records
 

@@ -1,12 +1,23 @@
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from studies import write_study
 
 from mosaic_bench.errors import UserError
 from mosaic_bench.report.drift import Drift, drifts
-from mosaic_bench.report.measured import Measured, group_of
-from mosaic_bench.report.reference import CellReference, Reference, read_reference, tolerance_of, write_reference
+from mosaic_bench.report.measured import Measured, group_of, measured, relative
+from mosaic_bench.report.reference import (
+    CellReference,
+    Reference,
+    make_reference,
+    read_reference,
+    tolerance_of,
+    write_reference,
+)
+from mosaic_bench.report.study import Study, read_study
+from mosaic_bench.store import State, Store
 
 NORMS = {"servers.cnn.head.weight": 2.0, "servers.cnn.bn.running_var": 3.0, "generator.0.bias": 0.5}
 STEP = {"step": 1, "cohort": "c0", "loss": 2.3, "norms": NORMS}
@@ -77,6 +88,72 @@ def test_accuracy_may_differ_by_the_bound_of_two_runs_at_the_spread_of_the_seeds
     ]
     assert [drift_of(replace(SAME, accuracy=a)).fails for a in (0.7, 0.9)] == [True, False]
     assert drift_of(replace(with_step(loss=9.0), accuracy=0.9)).verdict == "changed, gain"
+
+
+def test_what_is_no_number_is_never_the_same() -> None:
+    assert drift_of(replace(SAME, accuracy=math.nan)).verdict == "drop"
+    for loss in (math.nan, math.inf):
+        drift = drift_of(with_step(loss=loss))
+        assert (drift.verdict, drift.farthest) == ("changed", math.inf)
+    assert relative(math.nan, math.nan) == relative(-math.inf, -math.inf) == 0.0
+    pairs = [(1.0, math.inf), (math.nan, 1.0), (math.nan, math.inf), (math.inf, -math.inf)]
+    assert [relative(*pair) for pair in pairs] == [math.inf] * 4
+    assert (relative(4.0, 3.0), relative(0.0, 0.0), relative(-1.0, 1.0)) == (0.25, 0.0, 2.0)
+
+
+def done(path: Path, seeds: int = 1, **report: object) -> Study:
+    """FedAvg, done with one traced step, and DENSE, which can't run."""
+    axes = {"algorithm": ["fedavg", "dense"], "seed": [str(seed) for seed in range(seeds)]}
+    store = write_study(
+        path / "tiny", axes, lambda c: (State.UNSUPPORTED, "no") if c["algorithm"] == "dense" else 0.5, **report
+    )
+    for number in range(seeds):
+        store.cell(f"{number:012x}").write_trace({"partition": "p", "steps": [STEP]})
+    return read_study(store)
+
+
+def test_a_done_cell_without_its_number_has_none(tmp_path: Path) -> None:
+    assert measured(done(tmp_path / "a"), "0")["fedavg"] == Measured(
+        f"{0:012x}", 0.5, {"up label counts": 240, "up model": 2_700_000, "down model": 3_000_000}, "p", [STEP]
+    )
+    study = done(tmp_path / "b", seeds=5, headline={"metric": "acc/global@test"})
+    cells = measured(study, "0")
+    assert cells == {"fedavg": "done without acc/global@test", "dense": "unsupported: no"}
+    drift = drift_of(cells["fedavg"])
+    assert (drift.verdict, drift.changes) == ("changed, drop", ["is done without acc/global@test"])
+    with pytest.raises(
+        UserError, match=r"^'fedavg' is done without acc/global@test; a reference is made of cells with"
+    ):
+        make_reference(study, [], {})
+
+
+def test_a_new_cell_without_a_number_is_not_passed_over() -> None:
+    cells = {"fedavg": SAME, "new": "done without acc/server@test"}
+    with pytest.raises(UserError, match="has no 'new'"):
+        drifts(REFERENCE, cells)
+    assert len(drifts(REFERENCE, cells | {"new": "unsupported: no"})) == 1
+
+
+def test_a_cell_without_steps_or_a_trace_is_refused(tmp_path: Path) -> None:
+    study = done(tmp_path)
+    folder = study.results[0].folder
+    assert folder is not None
+    folder.write_trace({"partition": "p", "steps": []})
+    with pytest.raises(UserError, match=r"left no trace to compare; run it again"):
+        measured(study, "0")
+    (folder.path / "steps.jsonl").write_text("")
+    with pytest.raises(UserError, match=r"'fedavg', seed 0, is interrupted; run the suite to its end"):
+        measured(read_study(Store(tmp_path / "tiny")), "0")
+
+
+def test_a_number_that_is_finite_with_some_kernels_only_makes_no_reference(tmp_path: Path) -> None:
+    study, probe = done(tmp_path / "a", seeds=5), done(tmp_path / "b", seeds=5)
+    assert make_reference(study, [probe], {}).cells["fedavg"].steps[0]["tolerance"] == {}
+    folder = probe.results[0].folder
+    assert folder is not None
+    folder.write_trace({"partition": "p", "steps": [STEP | {"loss": math.inf}]})
+    with pytest.raises(UserError, match=r"step 1: loss is 2\.3, with other kernels inf"):
+        make_reference(study, [probe], {})
 
 
 def test_another_cell_and_one_that_the_reference_lacks_are_refused() -> None:

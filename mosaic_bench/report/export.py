@@ -32,8 +32,10 @@ def tidy_frame(results: Sequence[CellResult]) -> pd.DataFrame:
         cell = {"key": result.key, **result.coordinates, "state": result.status.state.value}
         rows += [cell | {"step": step["step"], **_numbers(step)} for step in result.steps] or [cell]
     frame = pd.DataFrame(rows)
-    whole = [name for name in frame.columns if name.partition("/")[0] in _WHOLE]
-    return frame.astype(dict.fromkeys(whole, "Int64"))  # pandas' integers that can be missing
+    for name in [name for name in frame.columns if name.partition("/")[0] in _WHOLE]:
+        # From the integers themselves: beside a row that lacks one, pandas has made floats of them by now.
+        frame[name] = pd.Series([row.get(name) for row in rows], dtype="Int64")
+    return frame
 
 
 def write_csv(frame: pd.DataFrame, file: Path) -> None:

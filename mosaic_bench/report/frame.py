@@ -18,7 +18,11 @@ _TIMES = ("client_seconds", "server_seconds", "evaluate_seconds", "peak_bytes")
 _NOTHING: dict[str, Any] = {}
 
 COSTS = (*_BYTES, *_COUNTS, *_TIMES)
-"""Columns of costs, totals of a cell so far, in bytes, images, floating-point operations and seconds."""
+"""Columns of costs, in bytes, images, floating-point operations and seconds.
+
+Totals of a cell so far, but for ``evaluate_seconds``, which this evaluation took, and ``peak_bytes``, the most memory
+so far; missing where it was not measured.
+"""
 
 
 def make_frame(results: Sequence[CellResult]) -> pd.DataFrame:

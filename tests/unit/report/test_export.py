@@ -3,6 +3,7 @@
 import csv
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,15 @@ def test_csv_keeps_every_digit_and_counts_stay_whole_numbers(results: list[CellR
     assert float(rows[0]["acc/server@test"]) == THIRD
     assert (rows[0]["flops"], rows[1]["peak_bytes"], rows[2]["flops"]) == (str(10**15), str(2**33), "")
     assert [path.name for path in tmp_path.iterdir()] == ["steps.csv"]
+
+
+def test_large_counts_keep_every_digit_beside_a_cell_without_any(results: list[CellResult]) -> None:
+    done, planned = results
+    step = record(6, 1.0)
+    step["ledger"] = step["ledger"] | {"flops": 2**53 + 1, "bytes_up": {"model": 2**53 + 3}}
+    frame = tidy_frame([replace(done, steps=[step]), planned])
+    assert (frame["flops"][0], frame["bytes_up"][0], frame["bytes_up/model"][0]) == (2**53 + 1, 2**53 + 3, 2**53 + 3)
+    assert frame["flops"].isna().tolist() == [False, True]
 
 
 def test_parquet_holds_the_same_frame(results: list[CellResult], tmp_path: Path) -> None:

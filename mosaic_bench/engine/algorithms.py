@@ -18,14 +18,17 @@ def load_plugins(files: Iterable[Path]) -> None:
     """Import Python files that register algorithms.
 
     Raises:
-        UserError: a file that is missing or fails to import.
+        UserError: a file that is missing, has the name of another one, or fails to import.
     """
     for file in files:
         name = f"mosaic_bench_plugin_{file.stem}"
-        if name in sys.modules:
-            continue
         if not file.is_file():
             raise UserError(f"--plugin {file}: no such file")
+        loaded = getattr(sys.modules.get(name), "__file__", None)
+        if loaded is not None:
+            if Path(loaded).resolve() != file.resolve():
+                raise UserError(f"--plugin {file}: {loaded} has the same name; rename one of them")
+            continue
         spec = importlib.util.spec_from_file_location(name, file)
         if spec is None or spec.loader is None:
             raise UserError(f"--plugin {file}: not a Python file")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
+from itertools import starmap
+from math import inf
 from typing import Any
 
 from filelock import FileLock
@@ -16,11 +18,13 @@ from mosaic_bench.engine.costs.flops import ModelSize
 from mosaic_bench.engine.resolve import fingerprint
 from mosaic_bench.store.atomic import replace_json
 
+_MODELS = "models"  # the part of the file that is no environment's
+
 
 class CostBook:
     """Remembered costs of cells and sizes of models.
 
-    A file that is damaged or cannot be written costs a measurement, never a run.
+    A file that cannot be written, or in which something is damaged, costs a measurement, never a run.
 
     Args:
         numeric: the numeric environment that the costs belong to.
@@ -31,8 +35,8 @@ class CostBook:
         self._environment = fingerprint(numeric)
         content = self._read()
         self._costs: dict[str, Any] = content.get(self._environment, {})
-        self._models: dict[str, Any] = content.get("models", {})
-        self._new: dict[str, dict[str, Any]] = {self._environment: {}, "models": {}}
+        self._models: dict[str, Any] = content.get(_MODELS, {})
+        self._new: dict[str, dict[str, Any]] = {self._environment: {}, _MODELS: {}}
 
     def cost(self, shape: str) -> Cost | None:
         """Return what a cell of this shape costs, as far as it was measured before."""
@@ -47,7 +51,7 @@ class CostBook:
     def model(self, name: str, measure: Callable[[], ModelSize]) -> ModelSize:
         """Return the size of a model, measured once."""
         if name not in self._models:
-            self._models[name] = self._new["models"][name] = asdict(measure())
+            self._models[name] = self._new[_MODELS][name] = asdict(measure())
         return ModelSize(**self._models[name])
 
     def save(self) -> None:
@@ -67,5 +71,21 @@ class CostBook:
             content = json.loads(self._file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        well_formed = isinstance(content, dict) and all(isinstance(part, dict) for part in content.values())
-        return content if well_formed else {}
+        parts = content.items() if isinstance(content, dict) else ()
+        return {name: _whole(part, ModelSize if name == _MODELS else Cost) for name, part in parts}
+
+
+def _whole(part: Any, kind: type[Cost | ModelSize]) -> dict[str, Any]:
+    """The entries of which a ``kind`` can be made."""
+    names, entries = {field.name for field in fields(kind)}, part.items() if isinstance(part, dict) else ()
+    return {
+        key: entry
+        for key, entry in entries
+        if isinstance(entry, dict) and entry.keys() == names and all(starmap(_is_sound, entry.items()))
+    }
+
+
+def _is_sound(name: str, value: Any) -> bool:
+    if name == "basis":
+        return value in list(Basis)
+    return isinstance(value, int | float) and 0 <= value < inf

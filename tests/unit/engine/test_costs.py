@@ -215,6 +215,26 @@ def test_a_damaged_memory_is_forgotten(tmp_path: Path, damage: str) -> None:
     assert json.loads(file.read_text())
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *(None, 7, [], {}, {"flops": 1}, {"flops": 1, "parameters": "many"}, {"flops": float("nan"), "parameters": 1}),
+        *({"flops": 1, "parameters": 2, "layers": 3}, {"seconds": 1.0, "disk": 1, "checkpoint": 1, "basis": []}),
+        {"seconds": 1.0, "disk": -1, "checkpoint": 1, "basis": "timed"},
+    ],
+)
+def test_a_damaged_entry_is_forgotten(tmp_path: Path, entry: object) -> None:
+    found = jobs(tmp_path)[:1]
+    entries = [(found[0], CellFolder(tmp_path / "x"))]
+    forecast, file = Forecast(Datasets([]), "cpu", 1), tmp_path / "cache" / "costs-1.json"
+    before = forecast.costs(entries)
+    forecast.calibrate(entries, 60)
+    whole = json.loads(file.read_text())
+    file.write_text(json.dumps({part: dict.fromkeys(kept, entry) for part, kept in whole.items()}))
+    assert Forecast(Datasets([]), "cpu", 1).costs(entries) == before
+    assert json.loads(file.read_text()) == {part: kept if part == "models" else {} for part, kept in whole.items()}
+
+
 def test_the_longest_cells_first_over_two_workers() -> None:
     assert makespan([3, 3, 2, 2, 2], 2) == 7
     assert makespan([5, 1, 1, 1], 2) == 5

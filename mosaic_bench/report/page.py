@@ -136,7 +136,7 @@ def _missing(study: Study) -> list[dict[str, Any]]:
     groups: dict[tuple[str, str], list[str]] = {}
     for result in study.results:
         if result.status.state is not State.DONE:
-            groups.setdefault((result.status.state.value, result.status.message), []).append(result.key or "no data")
+            groups.setdefault((result.status.state.value, result.status.message), []).append(result.key or "")
         elif result.stale:
             groups.setdefault(("stale", result.stale), []).append(result.key or "")
     return [{"state": state, "reason": reason, "keys": keys} for (state, reason), keys in groups.items()]

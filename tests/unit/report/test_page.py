@@ -172,6 +172,15 @@ def test_it_tells_how_to_get_a_number_again(html: Path) -> None:
     assert "torch 2.4.0" in text
 
 
+def test_cells_whose_data_is_absent_are_found_by_their_empty_key(tmp_path: Path) -> None:
+    store = write_study(tmp_path / "absent", {"algorithm": ["fedavg"], "seed": ["0", "1"]}, lambda cell: 0.5)
+    suite = store.suite()
+    store.write_suite(suite | {"cells": [cell | {"key": None} for cell in suite["cells"]]})
+    text = render_page(read_study(store))
+    assert re.findall('data-keys="([^"]*)">2</a>', text) == [" "]  # two keys, as the page's script splits them
+    assert text.count('<tr data-key="" data-state="planned">') == 2
+
+
 def test_a_complaint_would_be_noticed(page: Page) -> None:
     before = len(page.complaints())
     page.run("console.error('no')")

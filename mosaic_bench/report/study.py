@@ -12,7 +12,7 @@ import pandas as pd
 
 from mosaic_bench.report.frame import headlines, make_frame
 from mosaic_bench.report.results import CellResult, read_report, read_results
-from mosaic_bench.store import Store
+from mosaic_bench.store import State, Store
 from mosaic_bench.suite import HeadlineSpec, ReportSpec
 
 
@@ -52,6 +52,16 @@ class Study:
     def cells(self) -> pd.DataFrame:
         """One row per cell, its headline in ``value``."""
         return headlines(self.frame, self.report.headline)
+
+    @property
+    def unmeasured(self) -> str:
+        """Why no cell has its one number, in a clause; empty where one has it."""
+        if self.cells["value"].notna().any():
+            return ""
+        if not (self.cells["state"] == State.DONE.value).any():
+            return "no cell is done"
+        known = [name for name in map(str, self.frame) if name.startswith(("acc/", "nll/"))]
+        return f"no cell has {self.report.headline.metric}; measured are {', '.join(known) or 'no accuracies'}"
 
     def judged_by(self, headline: HeadlineSpec | None) -> Study:
         """Return the same results with another headline; None keeps the report's."""

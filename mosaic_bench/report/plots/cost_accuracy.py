@@ -65,15 +65,15 @@ def _against(study: Study, x: str) -> Iterator[Plot]:
 
 
 def _points(study: Study, layout: Layout, x: str) -> pd.DataFrame:
-    values, costs = study.cells["value"].to_numpy(), study.cells[_COLUMNS[x]].sum(axis=1).to_numpy()
+    values, costs = study.cells["value"].to_numpy(), study.cells[_COLUMNS[x]].sum(axis=1, min_count=1).to_numpy()
     lines = [
         {"row": row, "column": column, "cost": costs[number], "value": values[number]}
         for (row, column), numbers in layout.places.items()
         for number in numbers
-        if not np.isnan(values[number])
+        if not (np.isnan(values[number]) or np.isnan(costs[number]))
     ]
     if not lines:
-        raise NotDrawn("no cell is done")
+        raise NotDrawn(study.unmeasured or f"no cell has measured {_WORDS[x]}")
     grouped = pd.DataFrame(lines).groupby(["row", "column"], sort=False)
     means = grouped.agg(cost=("cost", "mean"), mean=("value", "mean"), std=("value", "std"), n=("value", "size"))
     return means.reset_index()

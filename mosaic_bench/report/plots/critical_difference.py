@@ -30,7 +30,7 @@ def draw_critical_difference(study: Study, spec: PlotSpec) -> Iterator[Plot]:
     """Yield the diagram over the settings in which every method has a number."""
     scores = scores_by_setting(study)
     if scores.shape[1] < 2 or len(scores.dropna()) < 2:
-        raise NotDrawn("ranks need two methods and two settings in which all of them are done")
+        raise NotDrawn(study.unmeasured or "ranks need two methods and two settings in which all of them have a number")
     ranking = rank_methods(scores)
     data = ranking.ranks.rename_axis("algorithm").rename("average rank").reset_index()
     names = [display(label, study.titles) for label in data["algorithm"]]

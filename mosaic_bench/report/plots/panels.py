@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -54,11 +54,15 @@ class Panels:
 
 def by_setting(study: Study, without: Sequence[str] = ()) -> Layout:
     """Place cells by algorithm (rows) and setting (columns): every axis but algorithm, seed and ``without``."""
-    rows, columns = TableSpec().axes(list(study.axes))
-    coordinates = [
-        {axis: label for axis, label in result.coordinates.items() if axis not in without} for result in study.results
-    ]
-    return lay_out(coordinates, rows, [axis for axis in columns if axis not in without])
+    return lay_out_settings(
+        [{axis: label for axis, label in result.coordinates.items() if axis not in without} for result in study.results]
+    )
+
+
+def lay_out_settings(coordinates: Sequence[Mapping[str, str]]) -> Layout:
+    """Place coordinates by algorithm (rows) and setting (columns): every other axis but the seed."""
+    rows, columns = TableSpec().axes(list(coordinates[0]))
+    return lay_out(coordinates, rows, columns)
 
 
 def draw_pages(

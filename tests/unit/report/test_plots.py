@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from itertools import combinations
@@ -95,6 +96,24 @@ def test_alpha_ascends_and_iid_comes_last(study: Study) -> None:
     assert [label.get_text() for label in plot.figure.axes[0].get_xticklabels()] == ["0.01", "1", "IID"]
 
 
+def test_schemes_that_differ_in_more_than_alpha_are_different_sweeps(tmp_path: Path) -> None:
+    last = {
+        "dirichlet(alpha=0.1)": 0.5, "dirichlet(alpha=1)": 0.6, "quantity(alpha=0.1)": 0.7, "iid": 0.8,
+        "dirichlet(alpha=1, min_images=9)": 0.9,
+    }  # fmt: skip
+    axes = {"algorithm": ["fedavg"], "partition": list(last), "seed": ["0"]}
+    made = write_study(tmp_path / "sweep", axes, lambda cell: last[cell["partition"]])
+    data = one(read_study(made), "alpha_sweep").data
+    assert set(data["n"]) == {1}
+    means = data.assign(mean=data["mean"].round(6)).groupby("setting")
+    found = {setting: dict(zip(part["alpha"], part["mean"], strict=True)) for setting, part in means}
+    assert found == {
+        "Dirichlet": {0.1: 0.5, 1.0: 0.6, math.inf: 0.8},
+        "quantity": {0.1: 0.7, math.inf: 0.8},
+        "Dirichlet(min_images=9)": {1.0: 0.9, math.inf: 0.8},
+    }
+
+
 def test_costs_stand_against_accuracy(study: Study) -> None:
     data = one(study, "cost_accuracy", ["bytes"]).data
     assert set(data["bytes"]) == {4 * 1_900_080}
@@ -133,7 +152,7 @@ def test_what_cannot_be_drawn_says_why(tmp_path: Path) -> None:
         "curve": "no cell has measured acc/server@test",
         "alpha_sweep": "fewer than two values of α",
         "cost_accuracy": "no cell is done",
-        "critical_difference": "two methods and two settings",
+        "critical_difference": "no cell is done",
         "samples": "no cell has left arrays",
     }.items():
         with pytest.raises(NotDrawn, match=reason):
@@ -146,6 +165,35 @@ def test_what_cannot_be_drawn_says_why(tmp_path: Path) -> None:
     (folder / "mine.npz").write_bytes(b"torn")
     with pytest.raises(NotDrawn, match=r"mine.npz: cannot be read"):
         one(small, "samples")
+
+
+def test_figures_without_the_metric_say_which_is_missing(tmp_path: Path) -> None:
+    axes = {"algorithm": ["fedavg"], "partition": ["iid", "dirichlet(alpha=0.1)"], "seed": ["0"]}
+    made = write_study(tmp_path / "done", axes, lambda cell: 0.5, headline={"metric": "acc/teacher@test"})
+    for kind in ("alpha_sweep", "cost_accuracy", "critical_difference"):
+        with pytest.raises(
+            NotDrawn, match=r"^no cell has acc/teacher@test; measured are acc/server@test, acc/server@val"
+        ):
+            one(read_study(made), kind)
+
+
+def test_one_setting_has_no_ranks(tmp_path: Path) -> None:
+    made = write_study(tmp_path / "small", {"algorithm": ["fedavg", "dense"], "seed": ["0"]}, lambda cell: 0.5)
+    with pytest.raises(NotDrawn, match="two methods and two settings"):
+        one(read_study(made), "critical_difference")
+
+
+def test_memory_that_was_not_measured_is_not_none(tmp_path: Path) -> None:
+    made = write_study(tmp_path / "small", {"algorithm": ["fedavg", "dense"], "seed": ["0"]}, lambda cell: 0.5)
+    first, second = (made.cell(f"{number:012x}").path / "steps.jsonl" for number in range(2))
+    without = [json.loads(line) for line in first.read_text().splitlines()]
+    for step in without:
+        del step["time"]["peak_bytes"]
+    first.write_text("".join(json.dumps(step) + "\n" for step in without))
+    assert list(one(read_study(made), "cost_accuracy", ["memory"]).data["algorithm"]) == ["DENSE"]
+    second.write_bytes(first.read_bytes())
+    with pytest.raises(NotDrawn, match="no cell has measured peak memory"):
+        one(read_study(made), "cost_accuracy", ["memory"])
 
 
 # -- looks ------------------------------------------------------------------------------------------------------------

@@ -31,25 +31,26 @@ def not_worse(
         over: what the comparisons are paired by, seeds or images.
 
     Returns:
-        The entries, and one sentence: what the shade means, or why there is none.
+        The entries, and one sentence: what the shade means, or why there is none. In a column where others can be
+        compared, an entry that can't be says why itself.
     """
-    shaded = dict(entries)
+    judged = dict(entries)
     refusals: dict[str, None] = {}
     for contest in _contests(entries):
         best = max(contest, key=lambda place: entries[place].mean or 0.0)
         others = [place for place in contest if place != best]
-        try:
-            compared = [_compare(study, layout.places[best], layout.places[place], over) for place in others]
-            _check_power(compared)
-        except _Unsupported as error:
-            refusals[str(error)] = None
+        pairs, reasons = _compared(study, {place: layout.places[place] for place in others}, layout.places[best], over)
+        if len(reasons) == len(others):
+            refusals |= dict.fromkeys(reasons.values())
             continue
-        corrected = holm([comparison.p for comparison in compared])
-        for place, p in zip((best, *others), (1.0, *corrected), strict=True):
-            shaded[place] = replace(entries[place], shaded=bool(p > LEVEL))
+        corrected = holm([pair.p for pair in pairs.values()])
+        worse = {place for (place, pair), p in zip(pairs.items(), corrected, strict=True) if _is_worse(pair, p)}
+        for place in contest:
+            shaded = place not in worse and place not in reasons
+            judged[place] = replace(entries[place], shaded=shaded, uncompared=reasons.get(place, ""))
     meaning = f"Shaded: not significantly worse than the best of the column ({_HOW[over]})."
     unshaded = f" No shading where it is not supported: {'; '.join(refusals)}." if refusals else ""
-    return shaded, meaning + unshaded if any(e.shaded for e in shaded.values()) else f"Nothing is shaded.{unshaded}"
+    return judged, meaning + unshaded if any(e.shaded for e in judged.values()) else f"Nothing is shaded.{unshaded}"
 
 
 class _Unsupported(Exception):  # noqa: N818 - a sentence, not a fault
@@ -63,6 +64,41 @@ def _contests(entries: Mapping[Place, Entry]) -> list[list[Place]]:
         if entry.mean is not None:
             contests[row[:-1], column].append((row, column))
     return [places for places in contests.values() if len(places) > 1]
+
+
+def _compared(
+    study: Study, others: Mapping[Place, Sequence[int]], best: Sequence[int], over: str
+) -> tuple[dict[Place, Comparison], dict[Place, str]]:
+    """Compare the cells of the best with those of others; a reason for each pair that supports no verdict."""
+    pairs, reasons = {}, {}
+    for place, numbers in others.items():
+        try:
+            pairs[place] = _compare(study, best, numbers, over)
+        except _Unsupported as error:
+            reasons[place] = str(error)
+    for place in _powerless(pairs):
+        made, n = _count(len(pairs), "comparison"), _count(pairs[place].n, over[:-1])
+        reasons[place] = f"{made} over {n} can never reach {_PERCENT}"
+    return pairs, reasons
+
+
+def _powerless(pairs: Mapping[Place, Comparison]) -> list[Place]:
+    """Those that could not have been significant beside the others, whatever came out of them."""
+    p = [pair.p for pair in pairs.values()]
+    return [
+        place
+        for number, (place, pair) in enumerate(pairs.items())
+        if holm([*p[:number], pair.smallest, *p[number + 1 :]])[number] > LEVEL
+    ]
+
+
+def _is_worse(pair: Comparison, p: float) -> bool:
+    """Whether the second is worse by more than chance, on what both have: the best mean may be over other seeds too."""
+    return bool(p <= LEVEL and pair.difference > 0)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + "s" * (number != 1)
 
 
 def _compare(study: Study, first: Sequence[int], second: Sequence[int], over: str) -> Comparison:
@@ -87,10 +123,3 @@ def _compare(study: Study, first: Sequence[int], second: Sequence[int], over: st
     if ours.shape != theirs.shape:
         raise _Unsupported("methods were tested on different images")
     return paired_over_images(ours, theirs)
-
-
-def _check_power(compared: Sequence[Comparison]) -> None:
-    """Refuse a column in which no outcome could have been significant."""
-    if compared and min(c.smallest for c in compared) * len(compared) > LEVEL:
-        n = max(c.n for c in compared)
-        raise _Unsupported(f"{len(compared)} comparisons over {n} seeds can never reach {_PERCENT}")

@@ -65,6 +65,7 @@ class Entry:
         mark: "best", "second" or "".
         interval: of the mean, by the bootstrap; None where it is not asked for or n does not support one.
         shaded: not significantly worse than the best of the column.
+        uncompared: why it could not be compared with the best of its column; empty where it was, or need not be.
         notes: signs of the table's notes that speak of this place.
         keys: cells that it was made from.
         unit: how the numbers are written.
@@ -77,6 +78,7 @@ class Entry:
     mark: str = ""
     interval: tuple[float, float] | None = None
     shaded: bool = False
+    uncompared: str = ""
     notes: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     unit: Unit = field(default=PERCENT, repr=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -10,22 +11,27 @@ import pandas as pd
 from mosaic_bench.report.entry import Entry
 from mosaic_bench.report.layout import Label
 from mosaic_bench.report.names import display
-from mosaic_bench.report.table import Note, Table
+from mosaic_bench.report.notes import Note
+from mosaic_bench.report.table import Table
 
 _MARKS = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
 _SHADE = r"\cellcolor{gray!20}"
 _COLUMN, _PAGE, _SMALL_PAGE = 48, 95, 105  # letters that fit a column, a page, and a page in footnote size
 _GREEK = {
     **{"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta", "θ": "theta"},
-    **{"κ": "kappa", "λ": "lambda", "μ": "mu", "ν": "nu", "ξ": "xi", "π": "pi", "ρ": "rho", "σ": "sigma"},
-    **{"τ": "tau", "φ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega", "Δ": "Delta", "Σ": "Sigma", "Ω": "Omega"},
+    **{"ι": "iota", "κ": "kappa", "λ": "lambda", "μ": "mu", "ν": "nu", "ξ": "xi", "π": "pi", "ρ": "rho", "σ": "sigma"},
+    **{"ς": "varsigma", "τ": "tau", "υ": "upsilon", "φ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega"},
+    **{"Γ": "Gamma", "Δ": "Delta", "Θ": "Theta", "Λ": "Lambda", "Ξ": "Xi", "Π": "Pi", "Σ": "Sigma"},
+    **{"Υ": "Upsilon", "Φ": "Phi", "Ψ": "Psi", "Ω": "Omega"},
 }
+_LIKE_LATIN = dict(zip("ΑΒΕΖΗΙΚΜΝΟΡΤΧο", "ABEZHIKMNOPTXo", strict=True))  # Greek letters that LaTeX has no names for
 _SIGNS = {
     **{"±": "pm", "→": "to", "←": "gets", "×": "times", "·": "cdot", "†": "dagger"},
     **{"≤": "le", "≥": "ge", "≈": "approx", "≠": "neq", "∞": "infty", "∈": "in"},
 }
 _ESCAPED = {
     **{sign: f"$\\{name}$" for sign, name in (_GREEK | _SIGNS).items()},
+    **_LIKE_LATIN,
     **{character: f"\\{character}" for character in "&%$#_{}"},
     **{character: f"${character}$" for character in "<>|"},
     "−": "$-$",
@@ -34,6 +40,8 @@ _ESCAPED = {
     "^": r"\textasciicircum{}",
     "\\": r"\textbackslash{}",
 }
+_OTHERS = "—‘’“”‡•…‰€™"  # beyond European letters, that pdflatex writes in every font encoding
+_NOT_EVERYWHERE = "«»ÐÞðþĄąĐđĘęĦħĮįĸĿŀŉŊŋŦŧŲųſ"
 
 
 def render_latex(table: Table, suite: str) -> str:
@@ -70,8 +78,23 @@ def render_latex(table: Table, suite: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Escape what LaTeX would read as a command, write Greek letters and signs as mathematics, drop control codes."""
-    return "".join(_ESCAPED.get(character, character) for character in text if character.isprintable())
+    """Escape what LaTeX would read as a command, and write what pdflatex would stop at in another way.
+
+    Greek letters and signs become mathematics, white space a blank; control codes are dropped, and other characters
+    that not every font encoding has are written as their Unicode name in brackets.
+    """
+    return "".join(map(_escaped, unicodedata.normalize("NFC", text)))
+
+
+def _escaped(character: str) -> str:
+    if character in _ESCAPED:
+        return _ESCAPED[character]
+    if character.isspace():
+        return " "
+    if not character.isprintable():
+        return ""
+    is_european = ord(character) < 0x180 and character not in _NOT_EVERYWHERE
+    return character if is_european or character in _OTHERS else f"[{unicodedata.name(character, 'unknown').lower()}]"
 
 
 def _width(table: Table) -> int:

@@ -36,7 +36,12 @@ class Layout:
 
 
 def lay_out(coordinates: Sequence[Mapping[str, str]], rows: Sequence[str], columns: Sequence[str]) -> Layout:
-    """Place cells by their coordinates; the last axis of ``rows`` is shown even if it has one value only."""
+    """Place cells by their coordinates; the last axis of ``rows`` is shown even if it has one value only.
+
+    Without ``rows``, as over a grid of seeds only, all cells of a column share one row.
+    """
+    if not rows:
+        rows, coordinates = ["seed"], [{**each, "seed": "all seeds"} for each in coordinates]
     shown = {axis: [label_on(axis, each) for each in coordinates] for axis in (*rows, *columns)}
     several = {axis for axis, labels in shown.items() if len(set(labels)) > 1}
     row_axes = tuple(axis for axis in rows if axis in several or axis == rows[-1])

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ FEWEST_FOR_CLAIM = 6
 """Seeds from which the exact paired test can reach the level: its smallest p is 2 / 2^n."""
 
 Values = Sequence[float] | np.ndarray
+Numbers = TypeVar("Numbers", float, np.ndarray, pd.DataFrame)
 
 _MOST_EXACT = 16  # values; 65,536 sign patterns
 _RESAMPLES = 10_000
@@ -45,6 +47,11 @@ class Comparison:
     p: float
     n: int
     smallest: float
+
+
+def settled(numbers: Numbers) -> Numbers:
+    """Round means of shares to 12 digits: equal ones summed in another order, or of other values, are then equal."""
+    return np.round(numbers, 12)  # type: ignore[return-value]  # numpy's types do not know pandas
 
 
 def bootstrap_interval(values: Values, seed: int = 0) -> tuple[float, float] | None:
@@ -86,7 +93,7 @@ def paired_over_images(first: np.ndarray, second: np.ndarray, seed: int = 0) -> 
         first, second: shape (seeds, images), rows of the same seeds: bool, or the share of a group's members in [0, 1].
         seed: of the resampling.
     """
-    differences = np.round((first.astype(float) - second).mean(axis=0), 12)  # so that equal ones are equal
+    differences = settled((first.astype(float) - second).mean(axis=0))
     # The mean of resampled images depends on how often each distinct difference is drawn, and on nothing else.
     values, counts = np.unique(differences, return_counts=True)
     n = len(differences)
@@ -132,7 +139,7 @@ def rank_methods(scores: pd.DataFrame) -> Ranking:
     """Rank methods (columns) in every setting (rows); higher scores are better, settings with a gap are left out."""
     from scipy.stats import friedmanchisquare
 
-    complete = scores.dropna()
+    complete = settled(scores.dropna())
     ranks = complete.rank(axis=1, ascending=False).mean().sort_values(kind="stable")
     n, k = complete.shape
     caveat = _ranking_caveat(n, k)

@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from math import isnan
 
 from mosaic_bench.report.comparisons import not_worse
 from mosaic_bench.report.costs import cost_entries
-from mosaic_bench.report.differences import with_differences
+from mosaic_bench.report.differences import first_rows, with_differences
 from mosaic_bench.report.entry import GAPS, Entry
 from mosaic_bench.report.layout import Label, Layout, Place, lay_out
 from mosaic_bench.report.names import display, in_words
+from mosaic_bench.report.notes import Note, Notes, annotated, most_seeds
 from mosaic_bench.report.privacy import privacy_entries
 from mosaic_bench.report.quantities import finished, keys_of
-from mosaic_bench.report.statistics import FEWEST_FOR_CLAIM, FEWEST_FOR_INTERVAL
+from mosaic_bench.report.statistics import FEWEST_FOR_CLAIM, FEWEST_FOR_INTERVAL, settled
 from mosaic_bench.report.study import Study
 from mosaic_bench.report.variance import variance_entries
 from mosaic_bench.store import State
 from mosaic_bench.suite import HeadlineSpec, TableSpec
-
-
-@dataclass(frozen=True)
-class Note:
-    """A sentence under a table.
-
-    Attributes:
-        sign: stands at the places it speaks of; empty for the whole table.
-        text: the sentence.
-        detail: where to read more, for the person at the keyboard rather than the reader of a paper.
-    """
-
-    sign: str
-    text: str
-    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,12 +66,12 @@ class Table:
 def make_table(study: Study, spec: TableSpec) -> Table:
     """Group cells by row and column, average over what is left (seeds), and mark each column's best means.
 
-    Means that are equal before rounding share a mark.
+    Means share a mark that are equal before they are rounded for print, but for the last bits of their sums.
     """
     study = study.judged_by(spec.headline)
     rows, columns = spec.axes(list(study.axes))
     layout = lay_out([result.coordinates for result in study.results], rows, columns)
-    notes = _Notes()
+    notes = Notes()
     if spec.shows_headline:
         entries = _accuracies(study, layout, spec)
     else:
@@ -96,7 +82,7 @@ def make_table(study: Study, spec: TableSpec) -> Table:
         notes.add(caveat)
     if spec.preset == "ablation":
         layout, entries = with_differences(study, layout, entries)
-    entries = _annotated(study, layout, entries, spec, notes)
+    entries = annotated(study, layout, entries, notes, study.report.headline.metric if spec.shows_headline else "")
     _caveats(study, layout, entries, spec, notes)
     caption = _caption(study, layout, entries, spec)
     return Table(
@@ -116,11 +102,11 @@ def _accuracies(study: Study, layout: Layout, spec: TableSpec) -> dict[Place, En
     values = study.cells["value"].to_numpy()
     entries = {}
     for place, numbers in layout.places.items():
-        measured = [number for number in numbers if values[number] == values[number]]  # not NaN
+        measured = [number for number in numbers if not isnan(values[number])]
         if measured:
             made = Entry.of([values[number] for number in measured], spec.spread)
             entries[place] = replace(made, keys=keys_of(study, measured))
-        elif len(finished(study, numbers)) == len(numbers):  # all done, and none has it
+        elif finished(study, numbers) == numbers:  # and none has it
             entries[place] = Entry.absent(GAPS[State.UNSUPPORTED])
         else:
             entries[place] = Entry.gap_of(study.results[number].status.state for number in numbers)
@@ -133,75 +119,24 @@ def _marked(layout: Layout, entries: dict[Place, Entry], spec: TableSpec) -> dic
     contests: dict[tuple[Label, Label], set[float]] = defaultdict(set)
     for (row, column), entry in entries.items():
         if entry.mean is not None:
-            contests[row[:-1], column].add(entry.mean)
+            contests[row[:-1], column].add(settled(entry.mean))
     marked = {}
     for (row, column), entry in entries.items():
         ranked = sorted(contests[row[:-1], column], reverse=not lower_is_better)
         marks = {mean: mark for mean, mark in zip(ranked, ("best", "second"), strict=False) if mark in spec.marks}
-        marked[row, column] = replace(entry, mark=marks.get(entry.mean, "")) if entry.mean is not None else entry
+        mark = "" if entry.mean is None else marks.get(settled(entry.mean), "")
+        marked[row, column] = replace(entry, mark=mark)
     return marked
 
 
-class _Notes:
-    """Sentences under a table; equal ones share a sign."""
-
-    def __init__(self) -> None:
-        self._signed: dict[str, Note] = {}
-        self._general: dict[str, None] = {}
-
-    def add(self, sentence: str) -> None:
-        """Add a sentence about the whole table; nothing when it is empty."""
-        if sentence:
-            self._general[sentence] = None
-
-    def sign(self, sentence: str) -> str:
-        """Return the sign of a sentence about some places."""
-        text, detail = _without_path(sentence)
-        note = self._signed.setdefault(text, Note(_letters(len(self._signed)), text, detail))
-        return note.sign
-
-    def all(self) -> list[Note]:
-        """Signed sentences first."""
-        return [*self._signed.values(), *(Note("", sentence) for sentence in self._general)]
-
-
-def _annotated(
-    study: Study, layout: Layout, entries: dict[Place, Entry], spec: TableSpec, notes: _Notes
-) -> dict[Place, Entry]:
-    """Put signs at the places whose cells have something to say; in reading order, so that signs ascend."""
-    annotated = dict(entries)
-    most = max((entry.n for entry in entries.values()), default=0)
-    values = study.cells["value"].to_numpy()
-    for row in layout.rows:
-        for column in layout.columns:
-            signs = []
-            for number in layout.places.get((row, column), ()):
-                result = study.results[number]
-                said = " ".join(result.status.message.split())
-                if said:
-                    signs.append(notes.sign(f"{result.status.state.value}: {said}"))
-                if result.stale:
-                    signs.append(notes.sign(f"stale: {result.stale}"))
-                if spec.shows_headline and result.status.state is State.DONE and values[number] != values[number]:
-                    signs.append(notes.sign(f"has no {study.report.headline.metric}"))
-            entry = annotated.get((row, column), Entry.absent())
-            if 0 < entry.n < most:
-                signs.append(notes.sign(f"n = {entry.n}"))
-            if signs and (row, column) in annotated:
-                annotated[row, column] = replace(entry, notes=tuple(dict.fromkeys(signs)))
-    return annotated
-
-
-def _caveats(study: Study, layout: Layout, entries: dict[Place, Entry], spec: TableSpec, notes: _Notes) -> None:
+def _caveats(study: Study, layout: Layout, entries: dict[Place, Entry], spec: TableSpec, notes: Notes) -> None:
     """Say what the numbers do not support."""
     if any("†" in display(label, study.titles) for row in layout.rows for label in row):
         notes.add("† departs from the paper it is named after.")
-    most = max((entry.n for entry in entries.values()), default=0)
+    most = most_seeds(entries)
     notes.add(_CAVEATS.get(spec.preset, ""))
-    metric = study.report.headline.metric
-    if spec.shows_headline and metric not in study.frame and any(study.cells["state"] == State.DONE.value):
-        known = [name for name in study.frame if name.startswith(("acc/", "nll/"))]
-        notes.add(f"No cell has {metric}; measured are {', '.join(known)}.")
+    if spec.shows_headline and study.unmeasured and (study.cells["state"] == State.DONE.value).any():
+        notes.add(f"{study.unmeasured[0].upper()}{study.unmeasured[1:]}.")
     if spec.shows_headline and 0 < most < FEWEST_FOR_CLAIM:
         notes.add(f"n = {most}: too few seeds to claim a difference; an exact paired test needs {FEWEST_FOR_CLAIM}.")
     if spec.spread == "interval" and 0 < most < FEWEST_FOR_INTERVAL:
@@ -212,7 +147,7 @@ def _caption(study: Study, layout: Layout, entries: Mapping[Place, Entry], spec:
     fixed = [display(text, study.titles) for text in layout.fixed]
     setting = f" ({', '.join(fixed)})" if fixed else ""
     spread = {"std": "mean ± sample standard deviation over seeds", "interval": _INTERVAL, "none": "mean over seeds"}
-    start = f"{spec.caption or study.title}{setting}."
+    start = f"{' '.join((spec.caption or study.title).split())}{setting}."
     counts = _counts(entries.values())
     if not spec.shows_headline:
         over = "" if spec.preset == "variance" else f"; {spread[spec.spread]}"
@@ -252,7 +187,9 @@ def _rule(headline: HeadlineSpec) -> str:
 
 
 def _first(study: Study, layout: Layout) -> str:
-    return ", ".join(display(label, study.titles) for label in layout.rows[0])
+    """What the differences of an ablation are from: one method, or one per group of rows."""
+    names = {display(row[-1], study.titles) for row in first_rows(layout).values()}
+    return names.pop() if len(names) == 1 else "the first row of the group"
 
 
 def _counts(entries: Iterable[Entry]) -> str:
@@ -261,19 +198,3 @@ def _counts(entries: Iterable[Entry]) -> str:
         return "no finished cells"
     least, most = min(counts), max(counts)
     return f"n = {least}" if least == most else f"n = {least} to {most}"
-
-
-def _letters(number: int) -> str:
-    """0 -> a, 25 -> z, 26 -> aa."""
-    text = ""
-    number += 1
-    while number:
-        number, digit = divmod(number - 1, 26)
-        text = chr(ord("a") + digit) + text
-    return text
-
-
-def _without_path(sentence: str) -> tuple[str, str]:
-    """Split off where the traceback is: it differs from cell to cell."""
-    match = re.fullmatch(r"(.*?)( \(traceback in .*\))?", sentence)
-    return (match[1], (match[2] or "").strip()) if match else (sentence, "")

@@ -8,7 +8,8 @@ from rich.text import Text
 
 from mosaic_bench.report.entry import Entry
 from mosaic_bench.report.names import display
-from mosaic_bench.report.table import Note, Table
+from mosaic_bench.report.notes import Note
+from mosaic_bench.report.table import Table
 
 _STYLES = {"best": "bold", "second": "underline", "": ""}
 

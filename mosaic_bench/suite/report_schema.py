@@ -66,7 +66,7 @@ class TableSpec(Section):
     @model_validator(mode="after")
     def _marks_what_can_be_best(self) -> TableSpec:
         if self.preset == "privacy" and self.mark:
-            raise LocatedError(("mark",), "a table of privacy marks nothing: neither of its numbers is best when smallest")
+            raise LocatedError(("mark",), "a privacy table marks no best: the smallest distance, 0, is a copy")
         return self
 
     @property
@@ -83,7 +83,8 @@ class TableSpec(Section):
 
     def axes(self, grid: Sequence[str]) -> tuple[list[str], list[str]]:
         """Return the axes of the rows and of the columns over a grid with these axes; seeds are averaged over."""
-        methods, rest = (["algorithm"] if "algorithm" in grid else []), [axis for axis in grid if axis not in ("algorithm", "seed")]
+        methods = [axis for axis in grid if axis == "algorithm"]
+        rest = [axis for axis in grid if axis not in ("algorithm", "seed")]
         if not self.shows_headline:
             return self.rows or [*rest, *methods], self.columns or []
         rows = self.rows or methods or rest[:1]

@@ -71,6 +71,10 @@ def test_tables_are_written_in_three_formats(tiny: Tiny) -> None:
         ("plots: [{kind: samples, metric: acc/server@val}]", "samples shows the headline; only a curve takes a metric"),
         ("tables: [{preset: width}]", "s.yaml:13: report.tables[0].preset should be 'accuracy', 'alpha', 'widths',"),
         ("tables: [{preset: width}]", "did you mean 'widths'?"),
+        (
+            "tables: [{preset: privacy, mark: [best]}]",
+            "s.yaml:13: report.tables[0].mark: a privacy table marks no best: the smallest distance, 0, is a copy",
+        ),
         ("tables: [{shade: seed}]", "got 'seed'; did you mean 'seeds'?"),
         (
             "tables: [{columns: [partition, model.extract]}]",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import subprocess
@@ -111,6 +112,59 @@ def test_enough_seeds_tell_a_small_steady_difference(tmp_path: Path) -> None:
     assert table.notes[0].text.startswith("Shaded: not significantly worse than the best of the column (exact paired")
 
 
+def over_seeds(path: Path, values: dict[str, list[float]]) -> Table:
+    """Methods by their accuracies, seed by seed; NaN for a seed that failed."""
+    axes = {"algorithm": list(values), "seed": [str(seed) for seed in range(len(values["fedavg"]))]}
+
+    def accuracy(cell: Coordinates) -> float | tuple[State, str]:
+        value = values[cell["algorithm"]][int(cell["seed"])]
+        return (State.FAILED, "no") if math.isnan(value) else value
+
+    return make_table(read_study(write_study(path / "s", axes, accuracy)), TableSpec(shade="seeds"))
+
+
+def shades(table: Table) -> dict[str, bool]:
+    return {row[0]: entry.shaded for (row, _), entry in table.entries.items()}
+
+
+GONE = math.nan
+
+
+def test_a_method_with_one_seed_is_not_called_as_good_as_the_best(tmp_path: Path) -> None:
+    values = {"fedavg": [0.95 + seed / 1000 for seed in range(8)], "dense": [0.1] + [GONE] * 7, "feddf": [0.8] * 8}
+    table = over_seeds(tmp_path, values)
+    assert shades(table) == {"fedavg": True, "dense": False, "feddf": False}
+    notes = {note.sign: note.text for note in table.notes}
+    told = [notes[sign] for sign in table.entries[("dense",), ()].notes]
+    reason = "not compared with the best of its column: 2 comparisons over 1 seed can never reach 5 %"
+    assert told == ["failed: no", reason, "n = 1"]
+    assert table.entries[("feddf",), ()].notes == ()
+
+
+def test_a_method_that_wins_on_the_common_seeds_is_not_significantly_worse(tmp_path: Path) -> None:
+    """DENSE has the hard seeds only: the lower mean, and the better result in each of the six."""
+    values = {"fedavg": [0.5] * 6 + [0.99] * 6, "dense": [0.6 + seed / 1000 for seed in range(6)] + [GONE] * 6}
+    assert shades(over_seeds(tmp_path, values)) == {"fedavg": True, "dense": True}
+
+
+def test_power_is_judged_beside_the_other_comparisons(tmp_path: Path) -> None:
+    """FedDF's p of 2/256 leaves 5 % for DENSE's six seeds: 2/64 is enough there, and twice 2/64 would not be."""
+    values = {"fedavg": [0.9] * 8, "feddf": [0.8] * 8, "dense": [0.7] * 6 + [GONE] * 2}
+    assert shades(over_seeds(tmp_path / "a", values)) == {"fedavg": True, "feddf": False, "dense": False}
+    assert not any("can never" in note.text for note in over_seeds(tmp_path / "b", values).notes)
+    even = values | {"feddf": [0.91, 0.89] * 4}
+    table = over_seeds(tmp_path / "c", even)
+    assert shades(table) == {"fedavg": True, "feddf": True, "dense": False}
+    assert "2 comparisons over 6 seeds can never reach 5 %" in " ".join(note.text for note in table.notes)
+
+
+def test_methods_without_a_common_seed_are_told_apart_from_worse_ones(tmp_path: Path) -> None:
+    values = {"fedavg": [0.9] * 8 + [GONE] * 2, "feddf": [0.8] * 8 + [GONE] * 2, "dense": [GONE] * 8 + [0.7] * 2}
+    table = over_seeds(tmp_path, values)
+    assert shades(table) == {"fedavg": True, "feddf": False, "dense": False}
+    assert any(note.text.endswith("best of its column: methods share no seed") for note in table.notes)
+
+
 def test_few_seeds_are_compared_over_test_images(tmp_path: Path) -> None:
     """2,000 images: FedAvg misses ten at random among those that FedDF gets, and the other way round."""
 
@@ -133,6 +187,26 @@ def test_few_seeds_are_compared_over_test_images(tmp_path: Path) -> None:
     assert "per-image correctness is missing" in missing.notes[0].text
 
 
+# -- ablations --------------------------------------------------------------------------------------------------------
+
+
+def test_a_difference_is_from_the_first_row_of_its_group(tmp_path: Path) -> None:
+    values = {"mnist": {"mosaic": 0.9, "mosaic(a=1)": 0.8}, "svhn": {"mosaic": 0.4, "mosaic(a=1)": 0.45}}
+    axes = {"algorithm": ["mosaic", "mosaic(a=1)"], "dataset": list(values), "seed": ["0"]}
+    store = write_study(tmp_path / "ablation", axes, lambda cell: values[cell["dataset"]][cell["algorithm"]])
+    table = make_table(read_study(store), TableSpec(preset="ablation", rows=["dataset", "algorithm"], columns=[]))
+    assert {row: table.entry(row, ("Δ",)).number for row in table.rows} == {
+        ("mnist", "mosaic"): "",
+        ("mnist", "mosaic(a=1)"): "−10.0",
+        ("svhn", "mosaic"): "",
+        ("svhn", "mosaic(a=1)"): "+5.0",
+    }
+    assert "Δ: mean difference from Mosaic† in points" in table.caption
+    turned = make_table(read_study(store), TableSpec(preset="ablation", rows=["algorithm", "dataset"], columns=[]))
+    assert turned.entry(("mosaic(a=1)", "svhn"), ("Δ",)).number == "−35.0"
+    assert "Δ: mean difference from MNIST in points" in turned.caption
+
+
 # -- LaTeX ------------------------------------------------------------------------------------------------------------
 
 
@@ -143,6 +217,7 @@ def hard(path: Path) -> Table:
         "a_method_whose_name_is_very_long(temperature=4, β=0.5)",
         "100% & more #1",
         "~x^2\\",
+        "line\nbreak «Đ» 中 ∂ Γυ ünï² e\u0301 “ž”…",
         "mosaic",
     ]
     ends = {

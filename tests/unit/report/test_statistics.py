@@ -136,13 +136,19 @@ def test_ranks_by_hand_ties_share_and_gaps_leave_a_setting_out() -> None:
     assert "Friedman's chi-square is an approximation" in ranking.caveat
 
 
+def test_means_that_differ_in_the_last_bit_share_a_rank() -> None:
+    scores = pd.DataFrame({"a": [np.mean([0.1, 0.2])] * 4, "b": [0.15] * 4, "c": [0.05] * 4})
+    assert (scores["a"] != scores["b"]).all()
+    assert dict(rank_methods(scores).ranks) == {"a": 1.5, "b": 1.5, "c": 3.0}
+
+
 def test_the_critical_difference_is_demsars_example() -> None:
     """Table 6 of Demsar (2006): four classifiers on 14 data sets, q.05 = 2.569, CD = 1.25."""
     assert critical_difference(settings=14, methods=4) == pytest.approx(2.569 * np.sqrt(4 * 5 / (6 * 14)), abs=1e-3)
 
 
 @settings(max_examples=15, deadline=None)
-@given(arrays(float, (6, 4), elements=st.floats(0, 1), unique=True))
+@given(arrays(float, (6, 4), elements=accuracies, unique=True))
 def test_friedman_is_scipys_and_nemenyi_agrees_with_the_critical_difference(scores: np.ndarray) -> None:
     ranking = rank_methods(pd.DataFrame(scores, columns=list("abcd")))
     assert ranking.p == pytest.approx(stats.friedmanchisquare(*scores.T).pvalue)

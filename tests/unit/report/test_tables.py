@@ -12,14 +12,15 @@ from rich.console import Console
 from mosaic_bench.report.frame import headlines, make_frame
 from mosaic_bench.report.latex import escape, render_latex
 from mosaic_bench.report.names import display
+from mosaic_bench.report.notes import Note
 from mosaic_bench.report.results import CellResult
 from mosaic_bench.report.study import Study
-from mosaic_bench.report.table import Note, Table, make_table
+from mosaic_bench.report.table import Table, make_table
 from mosaic_bench.report.text import render_text
 from mosaic_bench.store import State, Status
 from mosaic_bench.suite import HeadlineSpec, ReportSpec, TableSpec
 
-TITLES = {"fedavg": "FedAvg", "dense": "DENSE"}
+TITLES = {"fedavg": "FedAvg", "dense": "DENSE", "mosaic/statistics": "Mosaic (statistics)†"}
 LAST = HeadlineSpec()
 
 
@@ -158,8 +159,9 @@ def test_seeds_that_failed_are_left_out_of_the_mean_and_counted_in_the_caption()
     made = table(results)
     assert made.entries[("dense",), ()].mean == 0.5
     assert made.caption.endswith("n = 1 to 2.")
-    assert made.notes[0] == Note("a", "failed: ValueError: no")
-    assert made.entries[("dense",), ()].notes == ("a",)
+    assert made.notes[:2] == [Note("a", "failed: ValueError: no"), Note("b", "n = 1")]
+    assert made.entries[("dense",), ()].notes == ("a", "b")
+    assert made.entries[("fedavg",), ()].notes == ()
 
 
 def test_a_reason_that_all_seeds_share_is_one_note_of_one_line() -> None:
@@ -170,6 +172,60 @@ def test_a_reason_that_all_seeds_share_is_one_note_of_one_line() -> None:
     made = table(results)
     assert made.notes == [Note("a", "unsupported: needs one architecture")]
     assert made.caption.endswith("no finished cells.")
+
+
+def test_a_done_cell_without_the_metric_is_not_one_that_waits() -> None:
+    results = [
+        cell(0.5, algorithm="fedavg", seed="0"),
+        CellResult("k", {"algorithm": "dense", "seed": "0"}, Status(State.DONE), [{"step": 1, "metrics": {}}]),
+    ]
+    made = table(results)
+    entry = made.entries[("dense",), ()]
+    assert (entry.mean, entry.gap, entry.notes) == (None, "n/a", ("a",))
+    assert made.notes[0] == Note("a", "has no acc/server@test")
+    assert not any("No cell" in note.text for note in made.notes)
+    assert r"DENSE & n/a\textsuperscript{a} \\" in render_latex(made, "s")
+
+
+def test_a_metric_that_no_cell_has_is_told_beside_those_that_they_have() -> None:
+    results = grid({("fedavg",): [0.4], ("dense",): [0.5]}, "algorithm")
+    made = table(results, HeadlineSpec(metric="acc/teacher@test"))
+    assert [entry.gap for entry in made.entries.values()] == ["n/a", "n/a"]
+    assert made.notes == [
+        Note("a", "has no acc/teacher@test"),
+        Note("", "No cell has acc/teacher@test; measured are acc/server@test."),
+    ]
+    waiting = table([cell(None, State.PLANNED, algorithm="dense")], HeadlineSpec(metric="acc/teacher@test"))
+    assert waiting.notes == []
+
+
+def test_a_mean_over_fewer_seeds_than_the_others_says_so() -> None:
+    made = table(grid({("a",): [0.5] * 3, ("b",): [0.6] * 2, ("c",): [0.7] * 3, ("d",): [0.8] * 2}, "algorithm"))
+    assert [made.entries[(name,), ()].notes for name in "abcd"] == [(), ("a",), (), ("a",)]
+    assert made.notes[0] == Note("a", "n = 2")
+    assert r"b & 60.0 $\pm$ 0.0\textsuperscript{a} \\" in render_latex(made, "s")
+
+
+def test_equal_means_tie_whatever_they_are_means_of() -> None:
+    made = table(grid({("a",): [0.1, 0.2], ("b",): [0.15, 0.15], ("c",): [0.14, 0.15]}, "algorithm"))
+    assert [made.entries[(name,), ()].mark for name in "abc"] == ["best", "best", "second"]
+    assert made.entries[("a",), ()].mean != made.entries[("b",), ()].mean  # in the last bit
+
+
+def test_a_grid_of_seeds_only_is_one_mean() -> None:
+    results = [cell(0.5 + 0.1 * seed, seed=str(seed)) for seed in range(3)]
+    made = table(results)
+    assert (made.rows, made.row_axes, made.columns) == ([("all seeds",)], ("seed",), [()])
+    entry = made.entry(("all seeds",), ())
+    assert (entry.mean, entry.n) == (pytest.approx(0.6), 3)
+    assert table(results, preset="cost").rows == [("all seeds",)]
+    assert table(results, rows=["seed"]).rows == [("0",), ("1",), ("2",)]
+
+
+def test_the_lines_of_a_caption_are_joined() -> None:
+    made = table(grid({("fedavg",): [0.5]}, "algorithm"), caption="First line\nsecond line\n")
+    assert made.caption.startswith("First line second line. Accuracy")
+    assert r"\caption{First line second line. Accuracy" in render_latex(made, "s")
 
 
 def test_a_stale_number_stays_and_carries_a_note() -> None:
@@ -213,6 +269,16 @@ def test_columns_stand_in_the_order_of_their_levels_and_single_valued_axes_move_
     assert table(results).columns[0] == ("mnist", "iid")
 
 
+def test_columns_and_captions_name_what_a_bare_number_is() -> None:
+    axes = ("algorithm", "federation.clients", "local.lr")
+    made = table(grid({("fedavg", "5", "0.1"): [0.5], ("fedavg", "10", "0.1"): [0.5]}, *axes))
+    assert made.columns == [("clients=5",), ("clients=10",)]
+    assert made.caption.startswith("Test (lr=0.1). ")
+    assert " & clients=5 & clients=10 " + r"\\" in render_latex(made, "s").splitlines()
+    rows = table(grid({("fedavg", "5", "0.1"): [0.5]}, *axes), rows=["local.lr", "algorithm"])
+    assert rows.caption.startswith("Test (clients=5, lr=0.1). ")
+
+
 # -- names and escapes ------------------------------------------------------------------------------------------------
 
 
@@ -222,12 +288,44 @@ def test_known_names_are_written_out() -> None:
     assert display("my_own_set", TITLES) == "my_own_set"
 
 
+def test_a_named_variant_has_its_own_title_and_dagger() -> None:
+    assert display("mosaic/statistics(kd=1)", TITLES) == "Mosaic (statistics)†(kd=1)"
+    assert display("resnet8/cnn", TITLES) == "resnet8/cnn"
+    assert display("mnist/iid-dirichlet", TITLES) == "MNIST/IID-Dirichlet"
+    made = table(grid({("mosaic/statistics",): [0.5]}, "algorithm"))
+    assert Note("", "† departs from the paper it is named after.") in made.notes
+    assert r"Mosaic (statistics)$\dagger$ & \textbf{50.0} \\" in render_latex(made, "s").splitlines()
+
+
 def test_latex_commands_are_escaped_and_greek_is_mathematics() -> None:
     assert escape("a_b 50% R&D #1 {x} $5 ~ ^ \\") == (
         r"a\_b 50\% R\&D \#1 \{x\} \$5 \textasciitilde{} \textasciicircum{} \textbackslash{}"
     )
     assert escape("α, ρ ± σ → × † ≤ a<b|c – µ") == (
         r"$\alpha$, $\rho$ $\pm$ $\sigma$ $\to$ $\times$ $\dagger$ $\le$ a$<$b$|$c -- µ"
+    )
+
+
+def test_white_space_is_a_blank_in_latex() -> None:
+    assert escape("first line\nsecond\tline ") == "first line second line "
+
+
+def test_every_greek_letter_has_a_way_into_latex() -> None:
+    assert escape("ΓΘΛΞΠΦΨΥ ιυς") == (
+        r"$\Gamma$$\Theta$$\Lambda$$\Xi$$\Pi$$\Phi$$\Psi$$\Upsilon$ $\iota$$\upsilon$$\varsigma$"
+    )
+    letters = [chr(code) for code in (*range(0x391, 0x3A2), *range(0x3A3, 0x3AA), *range(0x3B1, 0x3CA))]
+    assert not any("[" in escape(letter) for letter in letters)
+    assert escape("Αο") == "Ao"
+
+
+def test_what_pdflatex_has_no_letter_for_is_named() -> None:
+    assert escape("ünï² “ž”…") == "ünï² “ž”…"
+    assert escape("e\u0301") == "é"
+    assert escape("a∂b 中 «đ»") == (
+        "a[partial differential]b [cjk unified ideograph-4e2d] "
+        "[left-pointing double angle quotation mark][latin small letter d with stroke]"
+        "[right-pointing double angle quotation mark]"
     )
 
 
@@ -316,8 +414,8 @@ def test_text_is_plain_when_piped_and_marks_means_on_a_terminal() -> None:
     made = table(grid(accuracies, "algorithm", "partition"))
     assert [line.split() for line in text(made).splitlines() if "─" not in line and line.strip()] == [
         ["IID", "shards"],
-        ["FedAvg", "91.0", "±", "1.4", "50.0"],
-        ["DENSE", "80.0", "--"],
+        ["FedAvg", "91.0", "±", "1.4", "50.0", "[a]"],
+        ["DENSE", "80.0", "[a]", "--"],
     ]
     assert "\x1b" not in text(made)
     styled = text(made, force_terminal=True, color_system="standard", legacy_windows=False)

@@ -46,7 +46,7 @@ def lay_out(coordinates: Sequence[Mapping[str, str]], rows: Sequence[str], colum
     several = {axis for axis, labels in shown.items() if len(set(labels)) > 1}
     row_axes = tuple(axis for axis in rows if axis in several or axis == rows[-1])
     column_axes = tuple(axis for axis in columns if axis in several)
-    for axis in column_axes:  # rows have headings that name their axes
+    for axis in (*column_axes, *(row_axes if len(row_axes) == 1 else ())):  # several levels of rows have headings
         shown[axis] = [named(axis, label) for label in shown[axis]]
     for axis in several:
         short, _ = without_shared_arguments(list(dict.fromkeys(shown[axis])))

@@ -25,8 +25,8 @@ def render_markdown(table: Table) -> str:
 
 
 def escape(text: str) -> str:
-    """Keep a label from ending its column or starting markup."""
-    return re.sub(r"([\\`*_\[\]|<>])", r"\\\1", text)
+    """Keep a label from ending its line or its column, or starting markup."""
+    return re.sub(r"([\\`*_\[\]|<>])", r"\\\1", " ".join(text.split()))
 
 
 def _heading(table: Table, column: tuple[str, ...]) -> str:

@@ -195,6 +195,6 @@ def _first(study: Study, layout: Layout) -> str:
 def _counts(entries: Iterable[Entry]) -> str:
     counts = [entry.n for entry in entries if entry.n]
     if not counts:
-        return "no finished cells"
+        return "no numbers"
     least, most = min(counts), max(counts)
     return f"n = {least}" if least == most else f"n = {least} to {most}"

@@ -114,6 +114,17 @@ def test_schemes_that_differ_in_more_than_alpha_are_different_sweeps(tmp_path: P
     }
 
 
+def test_a_grid_without_an_algorithm_has_a_sweep_too(tmp_path: Path) -> None:
+    axes = {"partition": ["dirichlet(alpha=0.1)", "dirichlet(alpha=1)", "iid"], "seed": ["0", "1"]}
+    made = write_study(tmp_path / "sweep", axes, lambda cell: 0.5)
+    data = one(read_study(made), "alpha_sweep").data
+    assert [list(data[name]) for name in ("algorithm", "alpha", "n")] == [
+        ["Dirichlet"] * 3,
+        [0.1, 1.0, math.inf],
+        [2, 2, 2],
+    ]
+
+
 def test_costs_stand_against_accuracy(study: Study) -> None:
     data = one(study, "cost_accuracy", ["bytes"]).data
     assert set(data["bytes"]) == {4 * 1_900_080}

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from mosaic_bench.report.frame import headlines, make_frame
 from mosaic_bench.report.latex import escape, render_latex
+from mosaic_bench.report.markdown import render_markdown
 from mosaic_bench.report.names import display
 from mosaic_bench.report.notes import Note
 from mosaic_bench.report.results import CellResult
@@ -171,7 +172,7 @@ def test_a_reason_that_all_seeds_share_is_one_note_of_one_line() -> None:
     ]
     made = table(results)
     assert made.notes == [Note("a", "unsupported: needs one architecture")]
-    assert made.caption.endswith("no finished cells.")
+    assert made.caption.endswith("no numbers.")
 
 
 def test_a_done_cell_without_the_metric_is_not_one_that_waits() -> None:
@@ -219,7 +220,7 @@ def test_a_grid_of_seeds_only_is_one_mean() -> None:
     entry = made.entry(("all seeds",), ())
     assert (entry.mean, entry.n) == (pytest.approx(0.6), 3)
     assert table(results, preset="cost").rows == [("all seeds",)]
-    assert table(results, rows=["seed"]).rows == [("0",), ("1",), ("2",)]
+    assert table(results, rows=["seed"]).rows == [("seed=0",), ("seed=1",), ("seed=2",)]
 
 
 def test_the_lines_of_a_caption_are_joined() -> None:
@@ -275,8 +276,20 @@ def test_columns_and_captions_name_what_a_bare_number_is() -> None:
     assert made.columns == [("clients=5",), ("clients=10",)]
     assert made.caption.startswith("Test (lr=0.1). ")
     assert " & clients=5 & clients=10 " + r"\\" in render_latex(made, "s").splitlines()
-    rows = table(grid({("fedavg", "5", "0.1"): [0.5]}, *axes), rows=["local.lr", "algorithm"])
-    assert rows.caption.startswith("Test (clients=5, lr=0.1). ")
+    one = table(grid({("fedavg", "5", "0.1"): [0.5]}, *axes), rows=["local.lr", "algorithm"])
+    assert one.caption.startswith("Test (clients=5, lr=0.1). ")
+
+
+def test_rows_name_what_a_bare_number_is_where_no_heading_does() -> None:
+    results = grid({("fedavg", "5"): [0.5], ("dense", "5"): [0.5], ("dense", "10"): [0.5]}, "algorithm", "clients")
+    assert table(results, rows=["clients"]).rows == [("clients=5",), ("clients=10",)]
+    two = table(results, rows=["clients", "algorithm"])
+    assert (two.rows[0], two.row_headings()) == (("5", "fedavg"), ("clients", "algorithm"))
+
+
+def test_a_label_stays_on_its_line_in_markdown() -> None:
+    made = table(grid({("two\nlines|a_b",): [0.5]}, "algorithm"), caption="First\n\nthird")
+    assert r"| two lines\|a\_b | **50.0** |" in render_markdown(made).splitlines()
 
 
 # -- names and escapes ------------------------------------------------------------------------------------------------

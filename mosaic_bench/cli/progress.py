@@ -50,7 +50,8 @@ class RunProgress:
         """Show a bar for the cell."""
         with self._lock:
             self._began.setdefault(key, time.monotonic())
-            self._tasks[key] = self._bars.add_task(self._titles[key], total=None)
+            if key not in self._tasks:  # it has its bar already where another run was quicker to take it
+                self._tasks[key] = self._bars.add_task(self._titles[key], total=None)
 
     def stepped(self, key: str, step: int, steps: int, metrics: dict[str, float]) -> None:
         """Move the cell's bar."""

@@ -238,7 +238,8 @@ class RunSpec(Section):
         timeout: seconds a cell may take (or 90s, 30m, 6h); None for no limit.
         checkpoint_every: steps between checkpoints.
         threads: torch threads of a cell on a CPU. Part of the numeric environment: it changes the last bits.
-        isolation: one child process per cell, or none (in-process, for suites of second-long cells).
+        isolation: one child process per cell, or none (in-process, for suites of second-long cells: their timeout is
+            looked at as each step ends, and no memory is measured).
         prefixes: bytes (or 500MB, 20GB) that steps which cells share may take on disk; 0 shares nothing.
         retries: how often a cell that ran out of memory is tried again, alone on its device.
         claim_expiry: seconds without a sign of life after which a cell held by another machine is taken over. Longer

@@ -146,8 +146,8 @@ def test_a_tail_as_long_as_the_federation_is_doubted(call: Call) -> None:
     ended = call("check", "s.yaml")
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.splitlines()[1:] == [
-        "warning: s.yaml:13: local.tail has 3 rounds and the federation 1, so every round trains at 0.5 times local.lr; "
-        "shorten the tail, or set it to null"
+        "warning: s.yaml:13: local.tail has 3 rounds and the federation 1, so every round trains at 0.5 times "
+        "local.lr; shorten the tail, or set it to null"
     ]
 
 

@@ -181,7 +181,10 @@ def test_later_overrides_win_and_epochs_replaces_steps(load: Load) -> None:
     ("override", "params"),
     [
         ("algorithm.params.kd: 4", [{"kd": 4}, {"kd": 9}, {"kd": 4, "lr": 1}]),
-        ("algorithm.params: {kd: 4, beta: 2}", [{"kd": 4, "beta": 2}, {"kd": 9, "beta": 2}, {"kd": 4, "beta": 2, "lr": 1}]),
+        (
+            "algorithm.params: {kd: 4, beta: 2}",
+            [{"kd": 4, "beta": 2}, {"kd": 9, "beta": 2}, {"kd": 4, "beta": 2, "lr": 1}],
+        ),
     ],
 )
 def test_what_the_grid_spells_out_is_stronger_than_overrides(load: Load, override: str, params: list[object]) -> None:

@@ -25,11 +25,11 @@ def show(
     """Show what a cell is, how to run it again, where it ran, and every evaluated step."""
     folder = find_cell(key, results)
     console = make_console()
-    status, description, steps = folder.status(), folder.description(), folder.steps()
+    (status, steps), description = folder.outcome(), folder.description()
     if as_suite:
         console.out(_as_yaml(one_cell_suite(description, folder.environment())), highlight=False, end="")
         return
-    console.print(f"{folder.path}: {shown_state(folder).value} {status.message}".rstrip())
+    console.print(f"{folder.path}: {shown_state(folder, status).value} {status.message}".rstrip())
     console.print("again: " + rerun_command(folder, description))
     shown = {name: part for name, part in description.items() if name in {"cell", "partition"}}
     console.print(f"\n{_as_yaml(shown | {'environment': folder.environment()})}")

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from mosaic_bench.report.arrays import UnreadableArrays, read_arrays
-from mosaic_bench.store import CellFolder, Status, Store, StoreError, is_stale
+from mosaic_bench.store import CellFolder, State, Status, Store, StoreError, shown_state
 from mosaic_bench.suite import ReportSpec
 
 _STALE = "its algorithm or the harness has changed since; `verify KEY` or `run --rerun stale`"
@@ -84,7 +84,7 @@ def read_results(*stores: Store) -> list[CellResult]:
         suite = store.suite()
         for entry in suite["cells"]:
             folder = None if entry["key"] is None else store.cell(entry["key"])
-            status, steps = (Status(), []) if folder is None else (folder.status(), folder.steps())
-            stale = _STALE if folder is not None and is_stale(folder) else ""
+            status, steps = (Status(), []) if folder is None else folder.outcome()
+            stale = _STALE if folder is not None and shown_state(folder, status) is State.STALE else ""
             results.append(CellResult(entry["key"], entry["coordinates"], status, steps, stale, suite["suite"], folder))
     return results

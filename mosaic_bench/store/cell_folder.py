@@ -130,9 +130,18 @@ class CellFolder:
         A folder without one is planned, one that nobody holds is not running, and one whose last evaluated step cannot
         be read is not done.
         """
+        return self.outcome()[0]
+
+    def outcome(self) -> tuple[Status, list[dict[str, Any]]]:
+        """Read the state and the evaluated steps, each once."""
+        status = self._present_status()
+        steps = self.steps()
+        if status.state is State.DONE and status.steps is not None and (not steps or steps[-1]["step"] != status.steps):
+            status = replace(status, state=State.INTERRUPTED, step=0, message=_DAMAGED)
+        return status, steps
+
+    def _present_status(self) -> Status:
         status = self._stored_status()
-        if status.state is State.DONE and self._is_short(status):
-            return replace(status, state=State.INTERRUPTED, step=0, message=_DAMAGED)
         if status.state is State.RUNNING and self._claim is None and self._abandoned():
             status = self._stored_status()  # its owner may have finished it just before letting go
             if status.state is State.RUNNING:
@@ -245,10 +254,6 @@ class CellFolder:
             return Status(**{**stored, "state": State(stored["state"])})
         except (FileNotFoundError, ValueError, TypeError, KeyError):
             return Status()
-
-    def _is_short(self, status: Status) -> bool:
-        steps = self.steps() if status.steps is not None else []
-        return status.steps is not None and (not steps or steps[-1]["step"] != status.steps)
 
     def _abandoned(self) -> bool:
         pulse = Claim.pulse(self.path)

@@ -63,7 +63,7 @@ def _progress(store: Store, entry: Mapping[str, Any]) -> Progress:
         left = None if expected is None else expected * (1 - done)
     else:
         left = 0.0
-    state = shown_state(folder) if status.state is State.DONE else status.state
+    state = shown_state(folder, status)
     return Progress(entry["key"], entry["coordinates"], status, state, left, _modified(folder, "status.json"))
 
 

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mosaic_bench.store.cell_folder import CellFolder, State
+from mosaic_bench.store.cell_folder import CellFolder, State, Status
 
 _PACKAGE = Path(__file__).parents[1]
 _NUMERIC = ("data", "fed", "models", "engine/bench.py", "engine/evaluate.py")  # what numbers are computed by
@@ -23,9 +23,9 @@ def is_stale(folder: CellFolder) -> bool:
     return shown_state(folder) is State.STALE
 
 
-def shown_state(folder: CellFolder) -> State:
-    """Return a cell's state, or stale for a done one whose sources have changed."""
-    state = folder.status().state
+def shown_state(folder: CellFolder, status: Status | None = None) -> State:
+    """Return a cell's state, or stale for a done one whose sources have changed; ``status`` where it is known."""
+    state = (status or folder.status()).state
     return State.STALE if state is State.DONE and _has_changed(folder) else state
 
 

@@ -1,0 +1,79 @@
+"""docs/mosaic.md gives what the committed cells of ``suites/mosaic.yaml`` hold, place by place."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mosaic_bench.report.entry import Entry
+from mosaic_bench.store import Store
+
+ROOT = Path(__file__).parents[1]
+
+FEDAVG, HEAD, BLOCKS = "fedavg", "fedavg-statistics", "fedavg-statistics(space=blocks)"
+TEACHER, DISTILLED, STUDENT, OWN = "teacher", "distilled", "server", "own head"
+SETTINGS = [("fmnist", "alpha=0.01"), ("fmnist", "alpha=0.1"), ("cifar10-small", "alpha=0.1")]
+
+Method = tuple[str, str]  # algorithm and rounds
+MOSAIC, STATISTICS, GUIDED = ("mosaic", "12"), ("mosaic/statistics", "12"), ("mosaic/guided-rounds", "30")
+FIVE = [
+    *([(MOSAIC, model)] for model in (TEACHER, DISTILLED, STUDENT)),
+    *([(STATISTICS, model)] for model in (TEACHER, DISTILLED, STUDENT)),
+    *([(GUIDED, model)] for model in (OWN, STUDENT)),
+    *([((algorithm, rounds), STUDENT)] for rounds in ("12", "52") for algorithm in (FEDAVG, HEAD, BLOCKS)),
+]
+TEN = [
+    *([(method, TEACHER)] if alone else [(method, DISTILLED), (method, STUDENT)]
+      for method in (MOSAIC, STATISTICS) for alone in (True, False)),
+    [(GUIDED, OWN), (GUIDED, STUDENT)],
+    *([((algorithm, rounds), STUDENT) for rounds in ("12", "52")] for algorithm in (FEDAVG, HEAD, BLOCKS)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("clients", "accuracies"), [("5", FIVE), ("10", TEN)])
+def test_the_large_tables_are_those_of_the_committed_cells(clients: str, accuracies: list[Any]) -> None:
+    settings = SETTINGS if clients == "5" else SETTINGS[:2]
+    table = _table({"5": "best of three means", "10": "Ten clients"}[clients])
+    for column, setting in enumerate(settings):
+        cells = _last_steps(clients, *setting)
+        assert all(len(seeds) == 5 for seeds in cells.values())
+        ensembles = [_accuracy(cells[MOSAIC], f"ensemble{more}") for more in ("", "-weighted", "-logits")]
+        sent = [cells[method][0]["ledger"] for method in (MOSAIC, GUIDED, (FEDAVG, "12"), (FEDAVG, "52"))]
+        assert [row[column] for row in table] == [
+            _written(max(ensembles, key=lambda entry: entry.mean)),
+            *(" / ".join(_written(_accuracy(cells[method], model)) for method, model in row) for row in accuracies),
+            *(" / ".join(f"{sum(each[f'bytes_{way}'].values()) / 1e6:.0f}" for way in ("down", "up")) for each in sent),
+            " / ".join(f"{_seconds(cells[method][0]):.0f}" for method in (MOSAIC, GUIDED, (FEDAVG, "52"))),
+        ]
+
+
+def _table(before: str) -> list[list[str]]:
+    """Rows of the first table after these words, without headings and row labels."""
+    text = (ROOT / "docs" / "mosaic.md").read_text(encoding="utf-8").partition(before)[2]
+    lines = text[text.index("\n|") + 1 :].partition("\n\n")[0].splitlines()
+    return [[part.strip() for part in line.strip("|").split("|")][1:] for line in lines[2:]]
+
+
+def _last_steps(clients: str, dataset: str, alpha: str) -> dict[Method, list[dict[str, Any]]]:
+    """Last evaluated steps of a setting's cells, by method, in the order of seeds."""
+    store = Store(ROOT / "results" / "reference" / "mosaic" / "mosaic")
+    found: dict[Method, list[dict[str, Any]]] = {}
+    for entry in store.suite()["cells"]:
+        at = entry["coordinates"]
+        here = at["federation.clients"] == clients and at["dataset"].startswith(dataset)
+        if here and at["partition"] == f"dirichlet({alpha})":
+            method = (at["algorithm"], at["federation.rounds"])
+            found.setdefault(method, []).append(store.cell(entry["key"]).steps()[-1])
+    return found
+
+
+def _accuracy(steps: list[dict[str, Any]], model: str) -> Entry:
+    return Entry.of([step["metrics"][f"acc/{model}@test"] for step in steps], "std")
+
+
+def _written(entry: Entry) -> str:
+    return entry.number + entry.spread
+
+
+def _seconds(step: dict[str, Any]) -> float:
+    return float(step["time"]["client_seconds"] + step["time"]["server_seconds"])

@@ -49,7 +49,7 @@ def verify(folder: CellFolder, directories: Sequence[Path]) -> Verdict:
     Raises:
         UserError: the cell is not done, its files are damaged, or it ran in another numeric environment than is here.
     """
-    status, environment, stored = folder.status(), folder.environment(), folder.steps()
+    (status, stored), environment = folder.outcome(), folder.environment()
     if status.state is not State.DONE:
         why = f" ({status.message})" if status.message else ""
         what = f"this one is {status.state.value}{why}"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student_t
 
-from mosaic_bench.errors import UserError
+from mosaic_bench.errors import UserError, writing
 from mosaic_bench.report.measured import Measured, Steps, group_of, is_unsupported, measured, numbers_of, relative
 from mosaic_bench.report.study import Study
 from mosaic_bench.store.atomic import replace_text
@@ -141,14 +141,12 @@ def write_reference(folder: Path, reference: Reference, because: str) -> Path:
         UserError: the folder does not take it.
     """
     file, history = folder / f"{reference.suite}.json", folder / "history.md"
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         replace_text(file, _text(asdict(reference)) + "\n")
         known = history.read_text(encoding="utf-8") if history.exists() else "# Why these references changed\n\n"
         made = reference.made
         replace_text(history, f"{known}* {made['date']}, {reference.suite}, {made['revision']}: {because}\n")
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror})") from error
     return file
 
 

@@ -121,8 +121,8 @@ def _compare(own: CellFolder, other: CellFolder, merged: Merged) -> None:
 
 def _content(cell: CellFolder) -> tuple[str, ...]:
     """What must agree: state, evaluated steps without their times, and which test images were right."""
-    status = cell.status()
-    steps = [{name: part for name, part in step.items() if name != "time"} for step in cell.steps()]
+    status, evaluated = cell.outcome()
+    steps = [{name: part for name, part in step.items() if name != "time"} for step in evaluated]
     return status.state.value, json.dumps(steps, sort_keys=True), json.dumps(status.correct), _right(cell, status)
 
 

@@ -126,10 +126,10 @@ class Forecast:
 
     def _finished(self, folder: CellFolder | None) -> tuple[float, int] | None:
         """Return seconds and bytes of a cell that was done in this numeric environment, and None for others."""
-        if folder is None or folder.status().state is not State.DONE:
+        if folder is None:
             return None
-        steps = folder.steps()
-        if not steps or folder.environment().get("numeric") != self._numeric:
+        status, steps = folder.outcome()
+        if status.state is not State.DONE or not steps or folder.environment().get("numeric") != self._numeric:
             return None
         last = steps[-1]["time"]
         seconds = last["client_seconds"] + last["server_seconds"]

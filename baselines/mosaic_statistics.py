@@ -107,7 +107,7 @@ class StatisticsMosaic(Mosaic):
         self.fed.average_(self.servers, updates)
 
     def _mixed_pool(self, index: int) -> Tensor:
-        """Images for a mixed round, (n, C, H, W); of more than enough, which are in the clients' order, a part is drawn."""
+        """Images for a mixed round, (n, C, H, W); of more than enough, a part drawn from all clients'."""
         pool = self._pool(self.params.kd_epochs + index)
         if len(pool) <= self.params.mix_pool:
             return pool

@@ -196,7 +196,7 @@ def test_a_part_of_the_pool_is_of_every_client() -> None:
     assert len(positions.unique()) == 60
     assert all(int((positions // 100 == third).sum()) > 5 for third in range(3))
     whole = _started(StatisticsMosaic, kd_pool=300, mix_pool=300)
-    whole.counts = algorithm.counts
+    _until(whole, "last_round")
     assert torch.equal(whole._mixed_pool(0), whole._pool(whole.params.kd_epochs))
 
 

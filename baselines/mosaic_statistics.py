@@ -96,7 +96,7 @@ class StatisticsMosaic(Mosaic):
             return
         self._keep_distilled(index)
         params = self.params
-        pool = self._pool(params.kd_epochs + index)[: params.mix_pool]
+        pool = self._mixed_pool(index)
         answers = labelled(self.fed, pool, self.teacher)
         payload: dict[str, Any] = {"generated images": self.fed.task.to_pixels(pool), "answers": answers}
         if params.guidance:
@@ -105,6 +105,13 @@ class StatisticsMosaic(Mosaic):
         rate = params.mix_lr * (1 + cos(pi * index / params.mix_rounds)) / 2
         updates = self.fed.train(received, MixedLoss(self.fed, answers, index, params), lr=rate)
         self.fed.average_(self.servers, updates)
+
+    def _mixed_pool(self, index: int) -> Tensor:
+        """Images for a mixed round, (n, C, H, W); of more than enough, a part drawn from all clients'."""
+        pool = self._pool(self.params.kd_epochs + index)
+        if len(pool) <= self.params.mix_pool:
+            return pool
+        return pool[self.fed.rng("mixed pool", index).permutation(len(pool))[: self.params.mix_pool]]
 
     def refit(self, t: int, index: int) -> None:
         """Collect class statistics in the features of the student as it is now."""

@@ -74,7 +74,9 @@ def check_present(name: str, directories: Sequence[Path]) -> str | None:
     """
     try:
         locate(name, directories)
-    except MissingData as error:
+    except DataError as error:
+        if name not in CATALOG:
+            raise
         return str(error)
     return None
 
@@ -84,18 +86,27 @@ def _locate_record(record: Record, directories: Sequence[Path]) -> Source:
         return Source(record.name, record.format, BUNDLED, record)
     candidates = [directory / place for directory in directories for place in record.locations]
     for location in (*candidates, *record.installed):
-        if all(path.exists() for path in record.format.sources(location)):
+        if _holds(record, location):
             return Source(record.name, record.format, location, record)
     raise MissingData(f"no data: fetch it with `mosaic-bench data fetch {record.name}`")
 
 
+def _holds(record: Record, location: Path) -> bool:
+    """Whether a whole copy lies there; a folder that cannot be read holds nothing."""
+    try:
+        return all(path.exists() for path in record.format.sources(location))
+    except OSError:
+        return False
+
+
 def _locate_own(name: str, directories: Sequence[Path]) -> Source:
+    # os.path's questions, since pathlib's raise where a folder may not be looked into.
     for directory in directories:
         archive, folder = directory / f"{name}.npz", directory / name
-        if archive.is_file():
+        if os.path.isfile(archive):
             return Source(name, Npz(), archive, None)
-        if (folder / "train").is_dir():
-            if not any((folder / test).is_dir() for test in ("test", "val")):
+        if os.path.isdir(folder / "train"):
+            if not any(os.path.isdir(folder / test) for test in ("test", "val")):
                 raise DataError(f"{folder} has no folder test or val beside train.")
             return Source(name, ImageFolder(), folder, None)
     looked_in = ", ".join(str(directory) for directory in directories)

@@ -11,7 +11,8 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,33 @@ def open_source(source: Source, cache: Path) -> Dataset:
 
 
 def prepared_folder(source: Source, cache: Path) -> Path:
-    """The cache folder of a source: it changes when a source file is moved, resized or written again."""
+    """The cache folder of a source: it changes when a source file is moved, resized or written again.
+
+    Raises:
+        DataError: if a source file cannot be looked at.
+    """
     stamp = hashlib.blake2b(f"{READER_VERSION} {source.name}".encode(), digest_size=6)
-    for path in source.format.sources(source.location):
-        status = path.stat()
-        stamp.update(f" {path.resolve()} {status.st_size} {status.st_mtime_ns}".encode())
-    return cache / f"{source.name}-{stamp.hexdigest()}"
+    with _reading(source):
+        for path in source.format.sources(source.location):
+            stamp.update(_stamp(path.resolve()))
+        for path in source.format.contents(source.location):
+            stamp.update(_stamp(path))
+    # A name may be the path of the user's file: the copy goes into the cache, not beside it.
+    return cache / f"{Path(source.name).name}-{stamp.hexdigest()}"
+
+
+def _stamp(path: Path) -> bytes:
+    status = path.stat()
+    return f" {path} {status.st_size} {status.st_mtime_ns}".encode()
+
+
+@contextmanager
+def _reading(source: Source) -> Iterator[None]:
+    """Say in one sentence what the system has against reading the files of a source."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"cannot read {source.name} in {source.location}: {error}") from error
 
 
 def read_prepared(folder: Path) -> Dataset:
@@ -81,11 +103,12 @@ def read_prepared(folder: Path) -> Dataset:
         meta = _unseal(json.loads((folder / "meta.json").read_bytes()))
         # Copy-on-write, so that torch takes the array without a warning while its pages stay shared.
         arrays = [np.asarray(np.load(folder / f"{name}.npy", mmap_mode="c")) for name in ARRAYS]
+        found = tensor_digest(arrays)
     except FileNotFoundError as error:
         raise NotPreparedError(f"{folder} is not prepared") from error
-    except (ValueError, KeyError, EOFError) as error:
+    # A damaged copy fails in whatever numpy's or json's parser happens to meet next.
+    except Exception as error:
         raise NotPreparedError(f"{folder} was truncated or altered ({error})") from error
-    found = tensor_digest(arrays)
     if found != meta["digest"]:
         raise NotPreparedError(f"{folder} was altered: its tensors have digest {found}, expected {meta['digest']}")
     return Dataset(
@@ -100,16 +123,27 @@ def read_prepared(folder: Path) -> Dataset:
     )
 
 
+def discard(folder: Path) -> None:
+    """Remove a prepared copy. Processes that have it open keep what they see.
+
+    Raises:
+        DataError: if it cannot be removed.
+    """
+    try:
+        with FileLock(f"{folder}.lock"):
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise DataError(f"cannot remove the prepared copy {folder}: {error}") from error
+
+
 def decode(source: Source) -> Decoded:
     """Read a data set from its published files.
 
     Raises:
         DataError: if a file is missing, damaged or unreadable, or if it is another data set than its place says.
     """
-    try:
+    with _reading(source):
         decoded = source.format.decode(source.location)
-    except OSError as error:
-        raise DataError(f"cannot read {source.name} in {source.location}: {error}") from error
     if source.record is not None:
         _check_shape(source.record, decoded, source.location)
     return decoded
@@ -145,6 +179,8 @@ def _prepare_once(source: Source, folder: Path) -> Dataset:
                     log.warning("%s; preparing it again from %s", error, source.location)
             _prepare(source, folder)
             return read_prepared(folder)
+    except NotPreparedError as error:
+        raise DataError(f"{error}, right after it was written. Check this machine's disk and memory.") from error
     except OSError as error:
         raise _disk_error(source.name, folder.parent, error) from error
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mosaic_bench.data.catalog import RemoteFile
 from mosaic_bench.data.locate import Source, cache_directory, data_directories, locate
-from mosaic_bench.data.prepared import NotPreparedError, decode, prepared_folder, read_prepared, tensor_digest
+from mosaic_bench.data.prepared import NotPreparedError, decode, discard, prepared_folder, read_prepared, tensor_digest
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Verification:
         test: number of test images.
         complete: whether these are the published numbers; None for a data set of the user's own.
         digest: of the tensors, decoded anew.
-        problem: what is wrong with the prepared copy, or None. The next run prepares it again.
+        problem: what was wrong with the prepared copy, or None. That copy is removed, so the next run makes a new one.
     """
 
     location: Path
@@ -36,18 +36,24 @@ class Verification:
 def verify(name: str, directories: Sequence[Path] | None = None, cache: Path | None = None) -> Verification:
     """Read a data set's files again, and compare with what is published and with the prepared copy.
 
+    A prepared copy that is damaged or holds other images is removed.
+
     Args:
         name: as for `open_dataset`.
         directories: as for `open_dataset`.
         cache: as for `open_dataset`.
 
     Raises:
-        DataError: if the data set is not found, or its files are damaged.
+        DataError: if the data set is not found, its files are damaged, or a wrong copy cannot be removed.
     """
     source = locate(name, data_directories() if directories is None else directories)
     decoded = decode(source)
     digest = tensor_digest(decoded.arrays)
     numbers = (len(decoded.train), len(decoded.test))
+    folder = prepared_folder(source, cache_directory() if cache is None else cache)
+    problem = _cache_problem(folder, digest)
+    if problem is not None:
+        discard(folder)
     return Verification(
         location=source.location,
         files=_published_files(source),
@@ -55,7 +61,7 @@ def verify(name: str, directories: Sequence[Path] | None = None, cache: Path | N
         test=numbers[1],
         complete=None if source.record is None else numbers == (source.record.train, source.record.test),
         digest=digest,
-        problem=_cache_problem(prepared_folder(source, cache_directory() if cache is None else cache), digest),
+        problem=problem,
     )
 
 

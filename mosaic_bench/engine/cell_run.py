@@ -123,11 +123,13 @@ class _Loop:
             self._trace.add(self._done, loss)
             last = self._done == self._steps
             due = last or self._done % self._bench.cell.evaluate.every == 0
+            if due:  # before judging, which may not bear numbers that aren't finite
+                self._check_weights(self._done)
             metrics = self._evaluate(self._done, loss, last) if due else {}
             stop = self._how.should_stop() and not last
             shared = self._done in self._sharing.steps
             save = not stop and not last and self._done % self._how.checkpoint_every == 0
-            if due or shared or save or stop:
+            if not due and (shared or save or stop):
                 self._check_weights(self._done)
             if shared:
                 self._sharing.make(self._done, loss)

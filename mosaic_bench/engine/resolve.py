@@ -198,7 +198,7 @@ def _check_size(planned: PlannedCell, datasets: Datasets) -> None:
                 f"but {cell.dataset.name} has {len(split)} {kind} images"
             )
     images = cell.dataset.train or len(dataset.train)
-    left = max(0, int(images * (1 - (cell.federation.validation + _public_fraction(cell)))))
+    left = max(0, images - round(cell.federation.validation * images) - round(_public_fraction(cell) * images))
     if left < MINIMUM_PER_CLIENT * cell.federation.clients:
         raise SuiteError(
             f"{planned.where(('federation', 'clients'))}: federation.clients is {cell.federation.clients}, but only "
@@ -220,12 +220,18 @@ def _check_shares(planned: PlannedCell, datasets: Datasets) -> None:
 
 
 def _check_public(planned: PlannedCell, datasets: Datasets) -> None:
-    """Refuse public images that the cell's models could not read."""
+    """Refuse public images that are the clients' own, or that the cell's models could not read."""
     public = planned.cell.federation.public
     if public is None or public.source == "train":
         return
     names = (planned.cell.dataset.name, public.source)
-    own, other = ((data.size, data.size, data.channels) for data in map(datasets.open, names))
+    opened = [datasets.open(name) for name in names]
+    if opened[0].digest == opened[1].digest:
+        raise SuiteError(
+            f"{planned.where(('federation', 'public', 'from'))}: {names[1]} is what clients and validation hold; "
+            "name another data set, or write from: train and a fraction"
+        )
+    own, other = ((data.size, data.size, data.channels) for data in opened)
     if own != other:
         raise SuiteError(
             f"{planned.where(('federation', 'public', 'from'))}: images of {names[1]} are {_shape(other)}, "

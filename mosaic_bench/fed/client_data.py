@@ -78,6 +78,7 @@ class ClientData:
         order = indices[torch.randperm(len(indices), generator=random).to(indices.device, non_blocking=True)]
         draws = augmentation.draw(len(order), random) if augmentation else None
         for step in range(self.steps_per_epoch(size)):
+            self._readable()  # the stream may outlive ``train`` and ``map``
             part = slice(step * size, (step + 1) * size)
             chosen = order[part]
             yield self._source.batch(chosen, draws[part] if draws else None), self._source.labels[chosen]

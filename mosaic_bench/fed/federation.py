@@ -277,7 +277,8 @@ class Federation:
         for arch in present:
             models[arch].load_state_dict(averages[arch].result())
             if self._cell.models.batch_statistics == "recalibrate":
-                recalibrate_(models[arch], self._server_images().batches(self.local.batch))
+                random = generator(self._cell.seed, "recalibrate")
+                recalibrate_(models[arch], self._server_images().batches(self.local.batch, random))
 
     # -- the harness's side -------------------------------------------------------------------------------------------
 
@@ -341,11 +342,11 @@ class Federation:
             raise PrivacyError(f"uses {kind!r}, which it does not declare in `reveals`")
 
     def _public_images(self, parts: Split, other: DeviceImages | None) -> PublicImages | None:
+        declared = "public labels" in self._reveals
         if other is not None:
-            return PublicImages(other, torch.arange(len(other.labels), device=self._device))
+            return PublicImages(other, torch.arange(len(other.labels), device=self._device), declared, foreign=True)
         if len(parts.public):
-            positions = torch.from_numpy(parts.public).to(self._device)
-            return PublicImages(self._train_images, positions, "public labels" in self._reveals)
+            return PublicImages(self._train_images, torch.from_numpy(parts.public).to(self._device), declared)
         return None
 
     @contextmanager

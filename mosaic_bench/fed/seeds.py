@@ -12,7 +12,10 @@ import torch
 
 
 def seed_of(seed: int, purpose: str, **axes: str | int) -> int:
-    """Hash a cell's seed, a purpose and the axes a draw depends on into 63 bits."""
+    """Hash a cell's seed, a purpose and the axes a draw depends on into 63 bits.
+
+    Torch's CPU generator and numpy's legacy one use the lowest 32 of them.
+    """
     text = json.dumps([seed, purpose, sorted(axes.items())])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 

@@ -90,12 +90,16 @@ class Slice:
         return {name: tensor[self.indices(name)] for name, tensor in state.items()}
 
 
+ROUNDING = 1e-9
+"""Added before floor, since a whole ρ·i/K may come out a little below it."""
+
+
 def width_ratios(clients: int, rho: float, sigma: int) -> list[float]:
     """Width budgets r_i = (1/2)^min(σ, floor(ρ·i/K)) of clients i = 1…K, the rule of the DFRD experiments.
 
     No client owns the full model where ρ ≥ K.
     """
-    return [0.5 ** min(sigma, floor(rho * i / clients)) for i in range(1, clients + 1)]
+    return [0.5 ** min(sigma, floor(rho * i / clients + ROUNDING)) for i in range(1, clients + 1)]
 
 
 def _sliceable_axes(model: Classifier) -> dict[str, tuple[Channels, ...]]:

@@ -159,7 +159,7 @@ class LocalSpec(Section):
         lr, momentum, weight_decay: of SGD, whose state is not kept between rounds.
         tail: the last rounds at a lower rate; None keeps one rate throughout.
         clip: largest gradient norm; None leaves gradients alone.
-        augment: none, or standard (crop of the image padded by 4 pixels; flip where the data set allows it).
+        augment: none, or standard (crop of the image padded by an eighth of its side; flip if the data allows it).
         precision: fp32, or bf16 autocast.
     """
 

@@ -66,6 +66,16 @@ def write(text: str) -> None:
         ),
         (
             "rounds: 1",
+            "rounds: 1, public: {from: digits}",
+            "s.yaml:12: digits is what clients and validation hold; name another data set, or write from: train",
+        ),
+        (
+            "clients: 4, rounds: 1",
+            "clients: 648, rounds: 1, validation: 0.099",  # 142.3 images
+            "s.yaml:12: federation.clients is 648, but only 1295 images are left for clients",
+        ),
+        (
+            "rounds: 1",
             "rounds: 1, validation: 0.0002",
             "s.yaml:12: federation.validation is 0.0002, which is no image out of 1437; make it larger or leave it out",
         ),

@@ -34,6 +34,10 @@ class Format(ABC):
         Their paths are returned whether or not they exist.
         """
 
+    def contents(self, location: Path) -> list[Path]:
+        """Files besides `sources` whose size and time stand for the data; none where the sources say enough."""
+        return []
+
     @abstractmethod
     def decode(self, location: Path) -> Decoded:
         """Read the data set at `location`.
@@ -46,6 +50,18 @@ class Format(ABC):
 def damaged(path: Path, what: str) -> DataError:
     """The error for a file that cannot be read as published."""
     return DataError(f"{path}: {what}. Replace this file by a fresh copy.")
+
+
+def read_text(path: Path) -> str:
+    """The text of a list of names.
+
+    Raises:
+        DataError: if it is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise damaged(path, f"not text in UTF-8 ({error})") from error
 
 
 def checked_split(images: np.ndarray, labels: np.ndarray, classes: int, path: Path) -> Split:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mosaic_bench.data.dataset import Split
-from mosaic_bench.data.formats.base import Decoded, Format, checked_split, damaged
+from mosaic_bench.data.formats.base import Decoded, Format, checked_split, damaged, read_text
 from mosaic_bench.data.formats.images import read_images
 
 
@@ -23,12 +23,12 @@ class Food101(Format):
         """The lists, and the class folders, whose times change when a file is added or removed."""
         meta = location / "meta"
         classes = meta / "classes.txt"
-        names = classes.read_text(encoding="utf-8").split() if classes.exists() else []
+        names = read_text(classes).split() if classes.exists() else []
         return [classes, meta / "train.txt", meta / "test.txt", *(location / "images" / name for name in names)]
 
     def decode(self, location: Path) -> Decoded:
         """Read all photographs that the two lists name."""
-        classes = tuple((location / "meta/classes.txt").read_text(encoding="utf-8").split())
+        classes = tuple(read_text(location / "meta/classes.txt").split())
         return Decoded(
             train=self._read_split(location, "train.txt", classes),
             test=self._read_split(location, "test.txt", classes),
@@ -37,7 +37,7 @@ class Food101(Format):
 
     def _read_split(self, location: Path, list_name: str, classes: tuple[str, ...]) -> Split:
         listing = location / "meta" / list_name
-        entries = listing.read_text(encoding="utf-8").split()
+        entries = read_text(listing).split()
         label_of = {name: label for label, name in enumerate(classes)}
         try:
             labels = np.array([label_of[entry.split("/")[0]] for entry in entries])

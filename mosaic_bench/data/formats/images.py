@@ -5,16 +5,44 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from mosaic_bench.data.errors import DataError
 from mosaic_bench.data.formats.base import damaged
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".webp"})
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The image files directly inside `folder`, sorted by name."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    """The image files inside `folder`, then those of its sub-folders, each sorted by name; hidden ones are left out."""
+    entries = visible(folder)
+    files = [path for path in entries if path.suffix.lower() in IMAGE_SUFFIXES]
+    folders = [path for path in entries if path.suffix.lower() not in IMAGE_SUFFIXES and path.is_dir()]
+    return [*files, *(file for inner in folders for file in image_files(inner))]
+
+
+def visible(folder: Path) -> list[Path]:
+    """What lies in `folder`, sorted, without `.ipynb_checkpoints`, macOS's `._*` and the like."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def open_image(path: Path) -> Image.Image:
+    """One image, decoded, in the colour mode of its file.
+
+    Raises:
+        DataError: naming the file, if it is missing, damaged, or of more than 8 bits a channel.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except FileNotFoundError:
+        raise damaged(path, "the file is missing") from None
+    # A damaged image fails in whatever its next chunk happens to be.
+    except Exception as error:
+        raise damaged(path, f"not a readable image ({error})") from error
+    if image.mode.startswith(("I", "F")):
+        raise DataError(f"{path}: its pixels have more than 8 bits (mode {image.mode}). Save it with 8 bits a channel.")
+    return image
 
 
 def read_images(paths: Sequence[Path], size: int, mode: str = "RGB", crop: bool = False) -> np.ndarray:
@@ -31,7 +59,7 @@ def read_images(paths: Sequence[Path], size: int, mode: str = "RGB", crop: bool 
         uint8, shape (N, size, size, 3 or 1).
 
     Raises:
-        DataError: naming the first file that is missing, damaged or of the wrong size.
+        DataError: naming the first file that is missing, damaged, of the wrong size or of more than 8 bits a channel.
     """
     images = np.empty((len(paths), size, size, len(mode) if mode == "RGB" else 1), dtype=np.uint8)
 
@@ -46,13 +74,7 @@ def read_images(paths: Sequence[Path], size: int, mode: str = "RGB", crop: bool 
 
 
 def _read_image(path: Path, size: int, mode: str, crop: bool) -> np.ndarray:
-    try:
-        with Image.open(path) as file:
-            image = file.convert(mode)
-    except FileNotFoundError:
-        raise damaged(path, "the file is missing") from None
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise damaged(path, f"not a readable image ({error})") from error
+    image = open_image(path).convert(mode)
     if crop:
         image = _centre_square(image, size)
     elif image.size != (size, size):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mosaic_bench.data.dataset import Split
-from mosaic_bench.data.formats.base import Decoded, Format, checked_split, damaged
+from mosaic_bench.data.formats.base import Decoded, Format, checked_split, damaged, read_text
 from mosaic_bench.data.formats.images import image_files, read_images
 
 SIZE = 64
@@ -60,4 +60,4 @@ def _class_names(words: Path, wnids: list[str]) -> tuple[str, ...]:
 
 
 def _read_lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines()
+    return read_text(path).splitlines()

@@ -61,7 +61,8 @@ class Partition(BaseModel, ABC):
             One ascending int64 index vector per client.
 
         Raises:
-            DataError: at once, if there are too few images for that many clients, or the scheme cannot serve them.
+            DataError: at once, if there are too few images for that many clients, or the scheme cannot serve them or
+                names a client that there is not.
         """
         if clients < 1 or clients * self.min_size > len(labels):
             raise DataError(
@@ -69,7 +70,7 @@ class Partition(BaseModel, ABC):
                 "use fewer clients, more images, or a smaller min_size."
             )
         for _ in range(DRAWS):
-            owner = self.owners(labels, clients, classes, rng)
+            owner = self._checked(self.owners(labels, clients, classes, rng), len(labels), clients)
             sizes = np.bincount(owner, minlength=clients)
             if sizes.min() >= self.min_size:
                 return _members(owner, clients)
@@ -80,6 +81,14 @@ class Partition(BaseModel, ABC):
             DRAWS,
         )
         return _repair(_members(owner, clients), self.min_size, rng)
+
+    def _checked(self, owner: np.ndarray, images: int, clients: int) -> np.ndarray:
+        if owner.shape != (images,) or owner.dtype.kind not in "iu" or owner.min() < 0 or owner.max() >= clients:
+            raise DataError(
+                f"{self!r} gave the owners {owner}; "
+                f"return one client number from 0 to {clients - 1} for each of the {images} images."
+            )
+        return owner
 
 
 PARTITIONS: dict[str, type[Partition]] = {}

@@ -186,6 +186,20 @@ def test_mixed_rounds_send_images_with_answers_and_others_do_not() -> None:
     assert "answers" not in plain.fed.ledger.down
 
 
+def test_a_part_of_the_pool_is_of_every_client() -> None:
+    """The pool is in the order of the clients, so its beginning would be the first client's images alone."""
+    algorithm = _started(StatisticsMosaic, kd_pool=300, mix_pool=60)
+    _until(algorithm, "last_round")
+    part, pool = algorithm._mixed_pool(0).flatten(1), algorithm._pool(algorithm.params.kd_epochs).flatten(1)
+    positions = (part[:, None] == pool).all(2).int().argmax(1)
+    assert torch.equal(pool[positions], part)
+    assert len(positions.unique()) == 60
+    assert all(int((positions // 100 == third).sum()) > 5 for third in range(3))
+    whole = _started(StatisticsMosaic, kd_pool=300, mix_pool=300)
+    _until(whole, "last_round")
+    assert torch.equal(whole._mixed_pool(0), whole._pool(whole.params.kd_epochs))
+
+
 def test_presets_are_other_defaults_of_the_same_code() -> None:
     names = [name for name in algorithm_names() if name.startswith("mosaic/")]
     assert len(names) == 17

@@ -2,6 +2,7 @@
 
 import gzip
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from published import (
     write_tiny_imagenet,
 )
 
-from mosaic_bench.data import open_dataset
+from mosaic_bench.data import check_present, open_dataset
 from mosaic_bench.data.catalog import CATALOG
 from mosaic_bench.data.errors import DataError
 from mosaic_bench.data.formats import Decoded, Digits, ImageFolder, Npz, Svhn, TinyImageNet, Toy2d
@@ -162,6 +163,130 @@ def test_npz_labels_that_are_no_class_numbers_are_named(tmp_path: Path, labels: 
         Npz().decode(tmp_path / "own.npz")
 
 
+def write_npz_with(path: Path, **arrays: np.ndarray) -> None:
+    """The npz data set of `write_npz` with some arrays replaced or added."""
+    write_npz(path, n=40)
+    np.savez(path, **(dict(np.load(path)) | arrays))
+
+
+@pytest.mark.parametrize(("dtype", "highest"), [(np.uint8, 255), (np.int8, 127)])
+def test_npz_labels_may_use_their_whole_type(tmp_path: Path, dtype: type, highest: int) -> None:
+    labels = np.arange(highest + 1, dtype=dtype)
+    write_npz_with(tmp_path / "own.npz", x_train=random_images(highest + 1, 8, 3), y_train=labels)
+    decoded = Npz().decode(tmp_path / "own.npz")
+    assert decoded.classes == tuple(str(label) for label in range(highest + 1))
+    assert decoded.train.labels.tolist() == list(range(highest + 1))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x_test": random_images(20, 10, 3)}, r"training images are \(8, 8, 3\) but test images \(10, 10, 3\)"),
+        ({"x_test": random_images(20, 8, 1)}, r"training images are \(8, 8, 3\) but test images \(8, 8, 1\)"),
+        ({"x_train": random_images(40, 0, 3)}, r"images of shape \(40, 0, 0, 3\) have no pixels"),
+        ({"x_train": random_images(40, 8, 0)}, r"images of shape \(40, 8, 8, 0\) have no pixels"),
+        ({"y_test": np.full(20, 10**13)}, "labels run to 10000000000000, and there are 60 images"),
+        ({"classes": np.array("cat")}, r"classes is <U3 \(\), expected one name per class"),
+    ],
+)
+def test_npz_arrays_that_do_not_fit_are_named(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
+    write_npz_with(tmp_path / "own.npz", **arrays)
+    with pytest.raises(DataError, match=f"own.npz: {message}"):
+        Npz().decode(tmp_path / "own.npz")
+
+
+def write_single_array(path: Path) -> None:
+    with path.open("wb") as file:
+        np.save(file, np.arange(3))
+
+
+def write_with_broken_stream(path: Path) -> None:
+    np.savez_compressed(path, x_train=np.zeros(5000, np.uint8))
+    content = bytearray(path.read_bytes())
+    content[80:90] = b"\xff" * 10
+    path.write_bytes(content)
+
+
+def write_with_unknown_compression(path: Path) -> None:
+    write_npz(path)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\1\2") + 10] = 99
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("write", [write_single_array, write_with_broken_stream, write_with_unknown_compression])
+def test_a_damaged_npz_is_named_whatever_the_damage(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    write(tmp_path / "own.npz")
+    with pytest.raises(DataError, match=r"own.npz: truncated or not an npz file of plain arrays"):
+        Npz().decode(tmp_path / "own.npz")
+
+
+def write_image_folders(folder: Path, size: int = 8) -> None:
+    """Two classes with one grey image in each split, whose brightness is its number."""
+    for i, name in enumerate(("train/cats", "train/dogs", "test/cats", "test/dogs")):
+        (folder / name).mkdir(parents=True)
+        Image.new("L", (size, size), i).save(folder / name / "0.png")
+
+
+def test_images_in_sub_folders_of_a_class_belong_to_it(tmp_path: Path) -> None:
+    write_image_folders(tmp_path)
+    (tmp_path / "train/cats/more/yet").mkdir(parents=True)
+    Image.new("L", (8, 8), 9).save(tmp_path / "train/cats/more/yet/1.png")
+    decoded = ImageFolder().decode(tmp_path)
+    assert decoded.train.images[:, 0, 0, 0].tolist() == [0, 9, 1]
+    assert decoded.train.labels.tolist() == [0, 0, 1]
+
+
+def test_hidden_folders_are_no_classes_and_hidden_files_no_images(tmp_path: Path) -> None:
+    write_image_folders(tmp_path)
+    for split in ("train", "test"):
+        (tmp_path / split / ".ipynb_checkpoints").mkdir()
+        (tmp_path / split / "cats/._0.png").write_bytes(b"resource fork")
+    decoded = ImageFolder().decode(tmp_path)
+    assert decoded.classes == ("cats", "dogs")
+    assert (len(decoded.train), len(decoded.test)) == (2, 2)
+
+
+def test_a_training_class_without_images_is_named(tmp_path: Path) -> None:
+    write_image_folders(tmp_path)
+    (tmp_path / "train/birds").mkdir()
+    with pytest.raises(DataError, match=r"train: no images of birds. Put some there, or remove the folder"):
+        ImageFolder().decode(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["train/cats/0.png", "test/dogs/0.png"])
+def test_images_of_sixteen_bits_are_refused_by_name(tmp_path: Path, name: str) -> None:
+    write_image_folders(tmp_path)
+    Image.fromarray(np.full((8, 8), 1000, np.uint16)).save(tmp_path / name)
+    with pytest.raises(DataError, match=rf"{name}: its pixels have more than 8 bits \(mode I.*Save it with 8 bits"):
+        ImageFolder().decode(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["train/cats/0.png", "test/dogs/0.png"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x89PNG\r\n\x1a\n\x00\x00\x00\x05IHDR\x00\x00\x00\x08\x00\xde\xad\xbe\xef",
+        b"P5\nx 8\n255\n",
+        b"P5\n30000 30000\n255\n",
+    ],
+    ids=["header cut short", "size that is no number", "decompression bomb"],
+)
+def test_a_damaged_image_is_named_whatever_the_damage(tmp_path: Path, name: str, content: bytes) -> None:
+    write_image_folders(tmp_path)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=f"{name}: not a readable image"):
+        ImageFolder().decode(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "file"), [("tiny_imagenet", "wnids.txt"), ("food101", "meta/classes.txt")])
+def test_a_list_that_is_no_text_is_named_where_data_sets_are_listed(tmp_path: Path, name: str, file: str) -> None:
+    path = tmp_path / CATALOG[name].locations[0] / file
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"\xff\xfen")
+    assert f"{path}: not text in UTF-8" in str(check_present(name, [tmp_path]))
+
+
 @pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3)])
 def test_image_folders_are_decoded_and_grey_stays_one_channel(tmp_path: Path, mode: str, channels: int) -> None:
     images = random_images(6, 10, channels)
@@ -179,8 +304,9 @@ def test_an_image_of_another_size_is_named(tmp_path: Path) -> None:
     for name, size in (("a", 10), ("b", 12)):
         (tmp_path / "train" / name).mkdir(parents=True)
         (tmp_path / "test" / name).mkdir(parents=True)
-        Image.new("L", (size, size)).save(tmp_path / "train" / name / "0.png")
-    with pytest.raises(DataError, match=r"b/0.png: the image is 12×12 pixels, expected 10×10"):
+        for split in ("train", "test"):
+            Image.new("L", (size, size)).save(tmp_path / split / name / "0.png")
+    with pytest.raises(DataError, match=r"train/b/0.png: the image is 12×12 pixels, expected 10×10"):
         ImageFolder().decode(tmp_path)
 
 

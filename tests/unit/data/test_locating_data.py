@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from published import labelled, write_mnist, write_npz
+from published import labelled, write_mnist, write_npz, write_svhn
 
 from mosaic_bench.data import DataError, check_present, data_directories, known_datasets
 from mosaic_bench.data.catalog import CATALOG
@@ -60,6 +60,15 @@ def test_a_misspelt_name_is_corrected(tmp_path: Path) -> None:
         DataError, match=r"neither cifar1000.npz nor cifar1000/train/ is in .*; did you mean 'cifar100'\?"
     ):
         check_present("cifar1000", [tmp_path])
+
+
+@pytest.mark.parametrize(("name", "place"), [("svhn", "svhn"), ("own", "own.npz")])
+def test_a_directory_that_cannot_be_looked_into_holds_nothing(tmp_path: Path, name: str, place: str) -> None:
+    write_npz(tmp_path / "own.npz")
+    write_svhn(tmp_path / "svhn/train_32x32.mat", *labelled(5, 32, 3, 10))
+    write_svhn(tmp_path / "svhn/test_32x32.mat", *labelled(5, 32, 3, 10))
+    too_long = tmp_path / ("x" * 300)  # as a folder without the right to read it, to which root has every right
+    assert locate(name, [too_long, tmp_path]).location == tmp_path / place
 
 
 def test_image_folders_are_found_by_name(tmp_path: Path) -> None:

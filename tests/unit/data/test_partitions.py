@@ -220,3 +220,13 @@ def test_a_scheme_registered_elsewhere_is_found_and_guarded() -> None:
             register_partition("all_to_the_first")(AllToTheFirst)
     finally:
         del PARTITIONS["all_to_the_first"]
+
+
+@pytest.mark.parametrize("owner", [np.arange(12) % 5, np.arange(12) % 4 - 1, np.arange(11) % 4, np.zeros(12)])
+def test_owners_that_are_no_clients_are_refused(owner: np.ndarray) -> None:
+    class Wrong(Partition):
+        def owners(self, labels: np.ndarray, clients: int, classes: int, rng: np.random.RandomState) -> np.ndarray:
+            return owner
+
+    with pytest.raises(DataError, match="return one client number from 0 to 3 for each of the 12 images"):
+        Wrong().split(np.zeros(12, dtype=np.int64), 4, 1, np.random.RandomState(0))

@@ -13,13 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from published import random_images, write_mnist, write_npz
+from PIL import Image
+from published import random_images, write_food101, write_jpeg, write_mnist, write_npz
 
 from mosaic_bench.data import DataError, MissingData, open_dataset
 from mosaic_bench.data.dataset import Split
-from mosaic_bench.data.formats import Decoded, Format
+from mosaic_bench.data.formats import Decoded, Format, Npz
 from mosaic_bench.data.locate import Source
 from mosaic_bench.data.prepared import NotPreparedError, open_source, read_prepared
+from mosaic_bench.data.verify import verify
 
 
 @pytest.fixture
@@ -94,6 +96,91 @@ def test_a_damaged_cache_file_is_refused_by_name_and_then_rebuilt(
     assert "preparing it again" in caplog.text
     assert rebuilt.digest == sound.digest
     np.testing.assert_array_equal(rebuilt.train.images, expected)
+
+
+HEADERS = {
+    "no tokens": b"{'descr': '|u1', 'fortran_order': False, 'shape': (40, 8, 8, 3",
+    "no syntax": b"{'descr': '|u1' 'fortran_order' : False}",
+    "another order": b"{'descr': '|u1', 'fortran_order': True, 'shape': (40, 8, 8, 3)}",
+}
+
+
+@pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS.keys())
+def test_a_damaged_array_header_is_refused_and_the_copy_rebuilt(own: Path, tmp_path: Path, header: bytes) -> None:
+    sound = open_dataset("own", [own], tmp_path / "cache").digest
+    [folder] = prepared_folders(tmp_path / "cache")
+    pixels = folder / "train_images.npy"
+    content = pixels.read_bytes()
+    start, length = 12, int.from_bytes(content[8:12], "little")
+    pixels.write_bytes(content[:start] + header.ljust(length - 1) + b"\n" + content[start + length :])
+    with pytest.raises(NotPreparedError, match=f"{folder.name} was truncated or altered"):
+        read_prepared(folder)
+    assert open_dataset("own", [own], tmp_path / "cache").digest == sound
+
+
+class FaultyMemory(Decoded):
+    """Holds another pixel every time it is looked at."""
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        self.train.images[0, 0, 0, 0] += 1
+        return super().arrays
+
+
+class FaultyFormat(Format):
+    """Decodes into faulty memory."""
+
+    def sources(self, location: Path) -> list[Path]:
+        return []
+
+    def decode(self, location: Path) -> Decoded:
+        split = Split(random_images(10, 8, 1), np.arange(10))
+        return FaultyMemory(split, split, tuple("0123456789"))
+
+
+def test_a_copy_that_is_wrong_right_after_it_was_written_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"right after it was written. Check this machine's disk and memory"):
+        open_source(Source("faulty", FaultyFormat(), tmp_path, None), tmp_path / "cache")
+
+
+def test_a_cache_that_is_a_file_is_one_sentence(own: Path) -> None:
+    with pytest.raises(DataError, match=r"cannot prepare own in .*own.npz"):
+        open_dataset("own", [own], own / "own.npz")
+
+
+def test_a_source_that_is_gone_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cannot read own in .*gone.npz"):
+        open_source(Source("own", Npz(), tmp_path / "gone.npz", None), tmp_path / "cache")
+
+
+def test_data_named_by_its_path_is_prepared_in_the_cache(own: Path, tmp_path: Path) -> None:
+    open_dataset(str(own / "own"), [tmp_path], tmp_path / "cache")
+    assert [path.name for path in own.iterdir()] == ["own.npz"]
+    [folder] = prepared_folders(tmp_path / "cache")
+    assert folder.name.startswith("own-")
+
+
+def test_an_image_written_again_in_its_place_is_prepared_anew(tmp_path: Path) -> None:
+    images = [tmp_path / "own" / split / "cats/0.png" for split in ("train", "test")]
+    for image in images:
+        image.parent.mkdir(parents=True)
+        Image.new("L", (8, 8), 1).save(image)
+    open_dataset("own", [tmp_path], tmp_path / "cache")
+    Image.new("L", (8, 8), 200).save(images[0])
+    assert open_dataset("own", [tmp_path], tmp_path / "cache").train.images.max() == 200
+
+
+def test_a_copy_that_verify_finds_wrong_is_not_used_again(tmp_path: Path) -> None:
+    folder, cache = tmp_path / "food-101", tmp_path / "cache"
+    classes = tuple(f"class {i}".replace(" ", "_") for i in range(101))
+    entries = [(random_images(1, 64, 3, seed=i)[0], i) for i in range(101)]
+    write_food101(folder, classes, {"train": entries, "test": entries[:1]})
+    before = open_dataset("food101", [tmp_path], cache).train.images[0].copy()
+    expected = write_jpeg(folder / "images/class_0/train0.jpg", 255 - entries[0][0])
+    np.testing.assert_array_equal(open_dataset("food101", [tmp_path], cache).train.images[0], before)
+    assert "holds other images than the files" in str(verify("food101", [tmp_path], cache).problem)
+    np.testing.assert_array_equal(open_dataset("food101", [tmp_path], cache).train.images[0], expected)
+    assert verify("food101", [tmp_path], cache).problem is None
 
 
 def test_what_a_killed_preparation_left_is_cleared_away(own: Path, tmp_path: Path) -> None:

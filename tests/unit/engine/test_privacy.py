@@ -13,6 +13,7 @@ from torch import Tensor
 from baselines.fedavg import FedAvg
 from mosaic_bench.api import ClientData, register
 from mosaic_bench.data.device import DeviceImages
+from mosaic_bench.engine.cell_run import Diverged
 from mosaic_bench.engine.privacy import SAMPLES, leakage, matched, privacy
 
 
@@ -107,3 +108,26 @@ def test_a_cell_ends_with_what_its_generators_give_away(
     assert found[False]["privacy/membership"] > 0.99
     assert found[True]["privacy/nearest"] == pytest.approx(1, abs=0.1)
     assert found[True]["privacy/membership"] == pytest.approx(0.5, abs=0.1)
+
+
+@register("spoilt", paper="none")
+class Spoilt(Copying):
+    """A method whose generator breaks in its last step."""
+
+    def setup(self) -> None:
+        super().setup()
+        self.generator = torch.nn.Linear(1, 1)
+
+    def step(self, t: int) -> None:
+        super().step(t)
+        torch.nn.init.constant_(self.generator.bias, float("nan"))
+
+    def samples(self, n: int) -> Mapping[int, Tensor]:
+        return {k: images + self.generator.bias for k, images in super().samples(n).items()}
+
+
+def test_a_generator_that_broke_in_the_last_step_has_diverged(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(SUITE.replace("copying", "spoilt").replace("VALIDATION", "0.3"))
+    [job] = jobs_of(tmp_path / "tiny.yaml", [])
+    with pytest.raises(Diverged, match=r"generator.* is no longer finite after step 1 of 1"):
+        run_until(describe(job, tmp_path / "cell", []), [])

@@ -1,6 +1,7 @@
 """The services: what clients get, what they hand back, what it costs, and what is refused."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,10 @@ from support import cell, federation, separable
 from torch import Tensor
 
 from mosaic_bench.api import ClientData, PrivacyError, Unsupported
+from mosaic_bench.data.device import DeviceImages
 from mosaic_bench.fed.ledger import size_in_bytes
+from mosaic_bench.fed.public import PublicImages
+from mosaic_bench.models import recalibrate_
 
 
 def test_every_call_gives_the_same_initial_weights_and_families_differ_by_architecture() -> None:
@@ -205,6 +209,54 @@ def test_there_are_no_public_images_unless_the_suite_gives_some() -> None:
     fed = federation(given, reveals=frozenset({"public images"}))
     assert len(fed.public) == 24
     assert fed.public.images(slice(5)).shape == (5, 1, 12, 12)
+
+
+@pytest.mark.parametrize(("size", "sizes"), [(8, [8, 8, 8]), (23, [24]), (10, [10, 10, 4]), (50, [24])])
+def test_batches_of_public_images_are_mixed_and_none_has_one_image(size: int, sizes: list[int]) -> None:
+    given = cell(federation={"clients": 3, "rounds": 1, "public": {"from": "train", "fraction": 0.1}})
+    public = federation(given, reveals=frozenset({"public images"})).public
+    batches = list(public.batches(size, torch.Generator().manual_seed(0)))
+    assert [len(batch) for batch in batches] == sizes
+    together, stored = torch.cat(batches).flatten(1).tolist(), public.images().flatten(1).tolist()
+    assert together != stored
+    assert sorted(together) == sorted(stored)
+
+
+def test_recalibration_does_not_read_public_images_class_by_class() -> None:
+    """Sorted by class, a batch would hold one class, and the variance between classes would be missing."""
+    data = separable(train=400)
+    order = data.train.labels.argsort(kind="stable")
+    changes = {"models": {"arch": "mlp", "norm": "batch", "batch_statistics": "recalibrate"}}
+    given = cell(federation={"clients": 2, "rounds": 1, "public": {"from": "train", "fraction": 0.5}}, **changes)
+    fed = federation(given, replace(data, train=data.train.take(order)), frozenset({"public images"}))
+    model = fed.model()
+    fed.average_(model, fed.train(fed.broadcast(model, fed.cohort(0)), steps=0))
+    whole = fed.model()
+    recalibrate_(whole, [fed.public.images()])
+    for name, buffer in model.named_buffers():
+        if name.endswith("running_var"):
+            assert float((buffer / whole.get_buffer(name)).mean()) > 0.9
+
+
+def test_labels_of_public_images_of_another_data_set_are_unsupported() -> None:
+    data = separable()
+    images = DeviceImages(data.train, data, "cpu")
+    with pytest.raises(Unsupported, match="those of another data set are of other classes"):
+        _ = PublicImages(images, torch.arange(5), with_labels=True, foreign=True).labels
+
+
+def test_a_stream_of_batches_ends_with_the_access_to_the_client() -> None:
+    fed = federation(cell(), reveals=frozenset({"count"}))
+    streams = []
+    fed.map(lambda data: streams.append(data.batches(16, t=0)) or next(streams[0])[1].sum(), [0], "count")
+    with pytest.raises(PrivacyError, match="client 0 read outside"):
+        next(streams[0])
+
+
+def test_training_of_no_step_has_a_finite_loss() -> None:
+    fed = federation(cell())
+    list(fed.train(fed.broadcast(fed.model(), [0]), steps=0))
+    assert fed.mean_loss() == 0
 
 
 def test_validation_gives_an_accuracy_and_nothing_else() -> None:

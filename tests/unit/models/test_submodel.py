@@ -231,3 +231,7 @@ def test_random_needs_a_generator():
 )
 def test_width_rule(rho, ratios):
     assert width_ratios(10, rho, 4) == ratios
+
+
+def test_width_rule_where_a_whole_number_comes_out_a_little_below_it():
+    assert width_ratios(27, 37.8, 40)[24] == 0.5**35

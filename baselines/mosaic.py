@@ -325,14 +325,15 @@ class Mosaic(Algorithm):
         """One epoch on new images of all generators."""
         random = self.fed.rng("distillation", index)
         students, learners = list(self.servers.values()), list(self.learners.values())
-        distil_epoch(self.fed, self._pool(index), self.teacher, students, learners, self.params, index, random)
+        pool = self._pool(index, self.params.kd_pool)
+        distil_epoch(self.fed, pool, self.teacher, students, learners, self.params, index, random)
 
-    def _pool(self, index: int) -> Tensor:
-        """Images to distil on, (n, C, H, W)."""
+    def _pool(self, index: int, size: int) -> Tensor:
+        """Images to distil on, (size, C, H, W): every generator's share; of public images as many as there are."""
         params, random = self.params, self.fed.rng("pool", index)
         if params.images == "public":
-            return self.fed.public.images(random.permutation(len(self.fed.public))[: params.kd_pool])
-        amounts = shares(self.counts.sum(1).tolist(), params.kd_pool, params.sampling)
+            return self.fed.public.images(random.permutation(len(self.fed.public))[:size])
+        amounts = shares(self.counts.sum(1).tolist(), size, params.sampling)
         return generated(self.fed, list(self.generators), amounts, params.latent, random)
 
     def last_round(self, t: int, index: int) -> None:

@@ -96,7 +96,7 @@ class StatisticsMosaic(Mosaic):
             return
         self._keep_distilled(index)
         params = self.params
-        pool = self._pool(params.kd_epochs + index)[: params.mix_pool]
+        pool = self._pool(params.kd_epochs + index, params.mix_pool)
         answers = labelled(self.fed, pool, self.teacher)
         payload: dict[str, Any] = {"generated images": self.fed.task.to_pixels(pool), "answers": answers}
         if params.guidance:

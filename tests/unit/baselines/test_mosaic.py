@@ -10,6 +10,7 @@ from baselines.fedavg import FedAvg
 from baselines.mosaic import Mosaic
 from baselines.mosaic_gate import GatedMosaic
 from baselines.mosaic_statistics import StatisticsMosaic
+from baselines.pool_distillation import shares
 from baselines.presets import with_defaults
 from mosaic_bench.api import ALGORITHMS, Algorithm, PrivacyError
 from mosaic_bench.engine.algorithms import algorithm_names, find_algorithm
@@ -169,7 +170,7 @@ def test_variants_run_to_a_finite_end(params: dict[str, Any]) -> None:
 @pytest.mark.parametrize("params", [{"images": "public"}, {"prototypes": "public"}])
 def test_real_images_and_labels_are_for_those_who_say_so(params: dict[str, Any]) -> None:
     with pytest.raises(PrivacyError, match="public images"):
-        _started(**params)._pool(0) if "images" in params else _started(**params)._prototypes()
+        _started(**params)._pool(0, 40) if "images" in params else _started(**params)._prototypes()
     oracle = find_algorithm("mosaic/real-images" if "images" in params else "mosaic/real-labels")
     algorithm = started(oracle, federation(cell(**CELL), reveals=oracle.reveals), **oracle.conformance_params)
     do_steps(algorithm, algorithm.steps)
@@ -184,6 +185,18 @@ def test_mixed_rounds_send_images_with_answers_and_others_do_not() -> None:
     plain = _started(StatisticsMosaic, mix_rounds=0)
     do_steps(plain, plain.steps)
     assert "answers" not in plain.fed.ledger.down
+
+
+@pytest.mark.parametrize("mix_pool", [20, 80])  # of kd_pool: 40
+def test_mixed_rounds_send_as_many_images_as_asked_for_of_every_generator(mix_pool: int) -> None:
+    algorithm = _started(StatisticsMosaic, mix_pool=mix_pool)
+    _until(algorithm, "last_round")
+    made: list[int] = []
+    for generator in algorithm.generators:
+        generator.register_forward_hook(lambda module, noise, images: made.append(len(images)))
+    algorithm.last_round(algorithm.steps - 2, 0)
+    assert made == shares(algorithm.counts.sum(1).tolist(), mix_pool, "samples")
+    assert algorithm.fed.ledger.down["generated images"] == 3 * mix_pool * 12 * 12
 
 
 def test_presets_are_other_defaults_of_the_same_code() -> None:

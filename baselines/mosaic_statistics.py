@@ -102,9 +102,14 @@ class StatisticsMosaic(Mosaic):
         if params.guidance:
             payload["teacher"] = self.teacher
         received = self.fed.broadcast(self.servers, self.fed.cohort(t), **payload)
-        rate = params.mix_lr * (1 + cos(pi * index / params.mix_rounds)) / 2
-        updates = self.fed.train(received, MixedLoss(self.fed, answers, index, params), lr=rate)
+        loss = MixedLoss(self.fed, answers, index, params)
+        updates = self.fed.train(received, loss, lr=self._rate_of_mixed_round(index))
         self.fed.average_(self.servers, updates)
+
+    def _rate_of_mixed_round(self, index: int) -> float:
+        """A cosine over the mixed rounds that there are, which may be fewer than ``mix_rounds``."""
+        rounds = min(self.params.mix_rounds, self.params.last_rounds)
+        return self.params.mix_lr * (1 + cos(pi * index / rounds)) / 2
 
     def refit(self, t: int, index: int) -> None:
         """Collect class statistics in the features of the student as it is now."""

@@ -199,6 +199,13 @@ def test_mixed_rounds_send_as_many_images_as_asked_for_of_every_generator(mix_po
     assert algorithm.fed.ledger.down["generated images"] == 3 * mix_pool * 12 * 12
 
 
+@pytest.mark.parametrize("mix_rounds", [4, 21])  # of 4 last rounds
+def test_the_rate_of_mixed_rounds_falls_along_the_whole_cosine(mix_rounds: int) -> None:
+    algorithm = _started(StatisticsMosaic, last_rounds=4, mix_rounds=mix_rounds, mix_lr=0.02)
+    rates = [algorithm._rate_of_mixed_round(index) for index in range(4)]
+    assert rates == pytest.approx([0.02, 0.01 * (1 + 0.5**0.5), 0.01, 0.01 * (1 - 0.5**0.5)])
+
+
 def test_presets_are_other_defaults_of_the_same_code() -> None:
     names = [name for name in algorithm_names() if name.startswith("mosaic/")]
     assert len(names) == 17

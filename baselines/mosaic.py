@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from math import cos, pi
 from typing import Any, ClassVar, Literal
 
@@ -224,7 +225,8 @@ class Mosaic(Algorithm):
         for member, update in zip(self.members, updates, strict=True):
             member.load_state_dict(update.state)
         if params.experts == "parameters":
-            average_experts_(self.fed, self.averaged, self.fed.model(), updates, self.counts)
+            [server] = self.servers.values()
+            average_experts_(self.fed, self.averaged, deepcopy(server), updates, self.counts)
         if params.expert_steps is None:
             self.fed.average_(self.servers, updates)
 

@@ -265,11 +265,11 @@ class Mosaic(Algorithm):
     # -- stage 3: the teacher -----------------------------------------------------------------------------------------
 
     def fuse(self, t: int, index: int) -> None:
-        """Train the meta model on prototypes, which makes the experts a teacher."""
+        """Train the meta model on prototypes, unless it is not to be trained, which makes the experts a teacher."""
         if self.params.generators == "average":
             average_generators_(list(self.generators), self.counts.sum(1).tolist())
         self._recalibrate_averaged()
-        if self.params.fusion != "uniform":
+        if self.params.fusion != "uniform" and self.params.meta_epochs:
             tokens, labels = self._prototypes()
             train_meta_(self.meta, tokens, labels, self.experts.held, self.params, self.fed.rng("meta model"))
         self.fused = True

@@ -206,6 +206,17 @@ def test_the_rate_of_mixed_rounds_falls_along_the_whole_cosine(mix_rounds: int) 
     assert rates == pytest.approx([0.02, 0.01 * (1 + 0.5**0.5), 0.01, 0.01 * (1 - 0.5**0.5)])
 
 
+@pytest.mark.parametrize("name", ["no-meta-model", "uniform-fusion", "synthetic-prototypes", "real-labels"])
+def test_who_reads_no_prototypes_of_clients_asks_for_none_and_says_so(name: str) -> None:
+    method = find_algorithm(f"mosaic/{name}")
+    algorithm = _started(method)
+    do_steps(algorithm, algorithm.steps)
+    ledger = algorithm.fed.ledger
+    assert "prototypes" not in method.reveals
+    assert ledger.up.keys() - {"model"} == method.reveals - {"public images", "public labels"}
+    assert ledger.down.keys() == {"model"}
+
+
 def test_presets_are_other_defaults_of_the_same_code() -> None:
     names = [name for name in algorithm_names() if name.startswith("mosaic/")]
     assert len(names) == 17

@@ -25,6 +25,9 @@ class Dense(Algorithm):
     DEVIATION: images live in the classifiers' normalised range (the published code trains on [0, 1]); the pool is kept
     in memory as 8-bit pixels (published: PNG files shared between runs); the BatchNorm term is averaged over clients,
     as in the paper (published code: summed).
+
+    DEVIATION: generated images are augmented as local training is (published code: its own random crops and flips,
+    whatever the clients do), and the student starts from the clients' initial weights (published: from its own).
     """
 
     reveals: ClassVar[frozenset[str]] = frozenset({"BatchNorm statistics"})

@@ -31,8 +31,8 @@ class StatisticsMosaic(Mosaic):
     generators, the distillation and the last rounds. With ``mix_rounds`` some of the last rounds mix: half of every
     batch are the client's own images, half are generated images with the teacher's answers, which the server sends.
     With ``guidance`` the teacher is sent as well and answers for the own images. With ``refit`` a last step gives the
-    student a head of class statistics in its own features: ``server`` is the student with it, ``own head`` the student
-    without, ``blocks head`` one over the features that the teacher uses.
+    student a head of class statistics in its own last features: ``server`` is the student with it, ``own head`` the
+    student without.
 
     EXTENSION: the paper fuses experts by a trained meta model; there are no mixed rounds and no new heads.
     """
@@ -72,11 +72,8 @@ class StatisticsMosaic(Mosaic):
         super().setup()
         self.features = self.fed.model(self.fed.architectures[0]).eval()  # what the statistics are about
         self.head = discriminant_head(self.fed, self.params, self.features)
-        self.new_heads = nn.ModuleDict()
+        self.new_head = discriminant_head(self.fed, self._of_student, self.features)
         self.refitted = False
-        if self.params.refit:
-            for space in ("last", "blocks"):
-                self.new_heads[space] = discriminant_head(self.fed, self._described_in(space), self.features)
 
     @property
     def teacher(self) -> nn.Module:
@@ -113,29 +110,26 @@ class StatisticsMosaic(Mosaic):
 
     def refit(self, t: int, index: int) -> None:
         """Collect class statistics in the features of the student as it is now."""
-        for space, classifier in self._refitted().items():
-            collect_(self.fed, classifier, self._cohort, self._described_in(space))
+        collect_(self.fed, self._refitted, self._cohort, self._of_student)
         self.refitted = True
 
     def predictors(self) -> Predictors:
-        """Mosaic's, and once there are new heads the student with each of them."""
+        """Mosaic's, and once there is a new head the student with it and without."""
         found: dict[str, Any] = dict(super().predictors())
         if self.refitted:
-            new = self._refitted()
-            found |= {"own head": found["server"], "server": new["last"], "blocks head": new["blocks"]}
+            found |= {"own head": found["server"], "server": self._refitted}
         return found
 
-    def _refitted(self) -> dict[str, StatisticsClassifier]:
-        """The first architecture's student with each new head."""
+    @property
+    def _refitted(self) -> StatisticsClassifier:
+        """The first architecture's student with the new head."""
         student = self.servers[self.fed.architectures[0]]
-        return {
-            space: StatisticsClassifier(feature_space(self.fed, student, self._described_in(space)), head)  # type: ignore[arg-type]
-            for space, head in self.new_heads.items()
-        }
+        return StatisticsClassifier(feature_space(self.fed, student, self._of_student), self.new_head)  # type: ignore[arg-type]
 
-    def _described_in(self, space: str) -> Any:
-        """The settings of the statistics, for features of that space."""
-        return self.params.model_copy(update={"space": space})
+    @property
+    def _of_student(self) -> Any:
+        """The settings of the statistics in the student's features: the last ones."""
+        return self.params.model_copy(update={"space": "last"})
 
 
 class MixedLoss:

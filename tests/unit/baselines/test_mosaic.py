@@ -6,6 +6,7 @@ import pytest
 import torch
 from support import cell, do_steps, equal_states, federation, started
 
+from baselines.class_statistics import KIND, StatisticsClassifier
 from baselines.fedavg import FedAvg
 from baselines.mosaic import Mosaic
 from baselines.mosaic_gate import GatedMosaic
@@ -204,6 +205,22 @@ def test_the_rate_of_mixed_rounds_falls_along_the_whole_cosine(mix_rounds: int) 
     algorithm = _started(StatisticsMosaic, last_rounds=4, mix_rounds=mix_rounds, mix_lr=0.02)
     rates = [algorithm._rate_of_mixed_round(index) for index in range(4)]
     assert rates == pytest.approx([0.02, 0.01 * (1 + 0.5**0.5), 0.01, 0.01 * (1 - 0.5**0.5)])
+
+
+def test_a_refit_costs_the_student_once_and_the_statistics_of_the_head_that_is_deployed() -> None:
+    algorithm = _started(StatisticsMosaic, guidance=0.0)
+    do_steps(algorithm, algorithm.steps - 1)
+    ledger = algorithm.fed.ledger
+    down, up = dict(ledger.down), dict(ledger.up)
+    assert "own head" not in algorithm.predictors()
+    algorithm.refit(algorithm.steps - 1, 0)
+    classes, d = 4, algorithm.servers["resnet8"].feature_width
+    moments, losses = 8 * classes + 4 * classes * d + 4 * d * (d + 1) // 2, 8 * 4
+    assert ledger.up[KIND] - up[KIND] == 3 * (moments + losses)
+    assert ledger.down["space"] - down["space"] == 3 * size_in_bytes(algorithm.servers["resnet8"])
+    assert ledger.down["head"] - down["head"] == 3 * size_in_bytes(algorithm.new_head)
+    assert isinstance(algorithm.predictors()["server"], StatisticsClassifier)
+    assert algorithm.predictors()["own head"] is algorithm.servers
 
 
 @pytest.mark.parametrize("name", ["no-meta-model", "uniform-fusion", "synthetic-prototypes", "real-labels"])

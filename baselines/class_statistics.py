@@ -158,8 +158,8 @@ def collect_(
     """Fit the head of ``classifier`` to the clients' class statistics and soften it on images left out of them.
 
     Two passes beside the clients' data: moments go up; then, of every tenth image whose class somebody described, the
-    losses at a few temperatures, whose sum over clients decides. Clients of fewer than ten images have no say, and where
-    nobody has one the head stays as it was fitted.
+    losses at a few temperatures, whose sum over clients decides. Clients of fewer than ten images have no say; where
+    nobody has one, the head stays as it was fitted.
     """
     classes, cohort = fed.task.classes, list(cohort)
 

@@ -39,6 +39,7 @@ from mosaic_bench.api import (
     ClientData,
     Hyperparameters,
     Predictors,
+    PrivacyError,
     Stage,
     Unsupported,
     cross_entropy,
@@ -160,6 +161,7 @@ class Mosaic(Algorithm):
         params, classes = self.params, self.fed.task.classes
         if params.experts == "parameters" and len(self.fed.architectures) > 1:
             raise Unsupported("averages the parameters of experts, but the clients run different architectures")
+        self._check_public()
         self.servers = self.fed.models()
         self.members = nn.ModuleList(self.fed.model(client=client) for client in self._cohort)
         self.generators = nn.ModuleList(map(self._generator, self._cohort))
@@ -175,6 +177,20 @@ class Mosaic(Algorithm):
         self.fused = self.ended = False
         freeze_(nn.ModuleList([self.members, self.averaged]))
         nn.ModuleList([self.generators, self.meta]).eval()  # modes are not part of a checkpoint
+
+    def _check_public(self) -> None:
+        """Fail before the first step where public images or labels are wanted that the method cannot have."""
+        params = self.params
+        if "public" in (params.images, params.prototypes):
+            public = self.fed.public
+        if params.prototypes == "public" and "public labels" in self.reveals:
+            try:
+                _ = public.labels
+            except PrivacyError:
+                raise Unsupported(
+                    "fuses on public labels, but those of another data set name other classes: "
+                    "set federation.public.from to train"
+                ) from None
 
     def predictors(self) -> Predictors:
         """Evaluate the students; once they exist, the teacher and plain ensembles; at the end also what the last rounds

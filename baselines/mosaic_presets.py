@@ -53,9 +53,7 @@ preset(Mosaic, "mosaic/average-generator", "Mosaic, averaged generator", generat
 preset(Mosaic, "mosaic/own-discriminator", "Mosaic, own model as discriminator", discriminator="own")
 preset(Mosaic, "mosaic/parameter-experts", "Mosaic, parameter experts", experts="parameters")
 preset(Mosaic, "mosaic/uniform-fusion", "Mosaic, uniform fusion", fusion="uniform", reveals=SILENT)
-preset(
-    Mosaic, "mosaic/synthetic-prototypes", "Mosaic, synthetic prototypes", prototypes="synthetic", reveals=SILENT
-)
+preset(Mosaic, "mosaic/synthetic-prototypes", "Mosaic, synthetic prototypes", prototypes="synthetic", reveals=SILENT)
 
 # Oracles: what real images would have given in place of generated ones, and real labels in place of prototypes.
 preset(Mosaic, "mosaic/real-images", "Mosaic on real images (oracle)", images="public", reveals=PUBLIC)

@@ -124,7 +124,7 @@ class StatisticsMosaic(Mosaic):
     def _refitted(self) -> StatisticsClassifier:
         """The first architecture's student with the new head."""
         student = self.servers[self.fed.architectures[0]]
-        return StatisticsClassifier(feature_space(self.fed, student, self._of_student), self.new_head)  # type: ignore[arg-type]
+        return StatisticsClassifier(feature_space(self.fed, student, self._of_student), self.new_head)
 
     @property
     def _of_student(self) -> Any:

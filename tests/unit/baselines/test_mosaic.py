@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import cell, do_steps, equal_states, federation, started
+from support import cell, do_steps, equal_states, federation, separable, started
 
 from baselines.class_statistics import KIND, StatisticsClassifier
 from baselines.fedavg import FedAvg
@@ -13,9 +13,14 @@ from baselines.mosaic_gate import GatedMosaic
 from baselines.mosaic_statistics import StatisticsMosaic
 from baselines.pool_distillation import shares
 from baselines.presets import with_defaults
-from mosaic_bench.api import ALGORITHMS, Algorithm, PrivacyError
+from mosaic_bench.api import ALGORITHMS, Algorithm, PrivacyError, Unsupported
+from mosaic_bench.data import parse_partition
+from mosaic_bench.data.device import DeviceImages
 from mosaic_bench.engine.algorithms import algorithm_names, find_algorithm
+from mosaic_bench.fed.federation import Federation
 from mosaic_bench.fed.ledger import size_in_bytes
+from mosaic_bench.fed.split import split
+from mosaic_bench.fed.task import Task
 
 PUBLIC = {"from": "train", "fraction": 0.2}
 CELL: dict[str, Any] = {
@@ -171,10 +176,27 @@ def test_variants_run_to_a_finite_end(params: dict[str, Any]) -> None:
 @pytest.mark.parametrize("params", [{"images": "public"}, {"prototypes": "public"}])
 def test_real_images_and_labels_are_for_those_who_say_so(params: dict[str, Any]) -> None:
     with pytest.raises(PrivacyError, match="public images"):
-        _started(**params)._pool(0, 40) if "images" in params else _started(**params)._prototypes()
+        _started(**params)
     oracle = find_algorithm("mosaic/real-images" if "images" in params else "mosaic/real-labels")
     algorithm = started(oracle, federation(cell(**CELL), reveals=oracle.reveals), **oracle.conformance_params)
     do_steps(algorithm, algorithm.steps)
+
+
+@pytest.mark.parametrize("name", ["mosaic/real-images", "mosaic/real-labels"])
+def test_oracles_say_before_the_first_step_that_there_are_no_public_images(name: str) -> None:
+    nothing_public = cell(models=CELL["models"])
+    with pytest.raises(Unsupported, match="needs public images"):
+        _started(find_algorithm(name), nothing_public)
+
+
+def test_labels_of_another_data_set_are_refused_before_the_first_step() -> None:
+    data, oracle = separable(), find_algorithm("mosaic/real-labels")
+    elsewhere = cell(models=CELL["models"], federation={"clients": 3, "rounds": 3, "public": {"from": "fmnist"}})
+    parts = split(elsewhere, parse_partition(elsewhere.partition), data)
+    train, other = DeviceImages(data.train, data, "cpu"), DeviceImages(data.test, data, "cpu")
+    fed = Federation(elsewhere, Task.of(data), train, parts, None, oracle.reveals, other)
+    with pytest.raises(Unsupported, match="those of another data set name other classes"):
+        started(oracle, fed, **oracle.conformance_params)
 
 
 def test_mixed_rounds_send_images_with_answers_and_others_do_not() -> None:

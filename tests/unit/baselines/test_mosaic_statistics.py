@@ -126,5 +126,5 @@ def test_images_of_a_class_that_nobody_described_have_no_say_in_the_temperature(
 
 
 def test_a_class_needs_an_image_to_be_described() -> None:
-    with pytest.raises(ValidationError, match="minimum_count\n.*greater than or equal to 1"):
+    with pytest.raises(ValidationError, match=r"minimum_count\n.*greater than or equal to 1"):
         StatisticsFedAvg.Params(minimum_count=0)

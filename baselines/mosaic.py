@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from math import cos, pi
@@ -162,6 +163,7 @@ class Mosaic(Algorithm):
         if params.experts == "parameters" and len(self.fed.architectures) > 1:
             raise Unsupported("averages the parameters of experts, but the clients run different architectures")
         self._check_public()
+        self._check_rounds()
         self.servers = self.fed.models()
         self.members = nn.ModuleList(self.fed.model(client=client) for client in self._cohort)
         self.generators = nn.ModuleList(map(self._generator, self._cohort))
@@ -191,6 +193,16 @@ class Mosaic(Algorithm):
                     "fuses on public labels, but those of another data set name other classes: "
                     "set federation.public.from to train"
                 ) from None
+
+    def _check_rounds(self) -> None:
+        """Warn where the last rounds make Mosaic spend more rounds than every other method of the suite."""
+        lengths, rounds = self._lengths, self.fed.rounds
+        spent = lengths["warm_up"] + lengths["upload"] + lengths["last_round"]
+        if lengths["last_round"] and spent > rounds:
+            warnings.warn(
+                f"Mosaic: spends {spent} rounds where federation.rounds is {rounds}: lower last_rounds",
+                stacklevel=3,
+            )
 
     def predictors(self) -> Predictors:
         """Evaluate the students; once they exist, the teacher and plain ensembles; at the end also what the last rounds

@@ -1,5 +1,6 @@
 """Mosaic end to end: when it is FedAvg, what stays as it is, what crosses the network, and its variants."""
 
+import warnings
 from typing import Any
 
 import pytest
@@ -59,6 +60,14 @@ def test_the_suites_rounds_are_spent_on_warm_up_upload_and_last_rounds() -> None
     lengths = Mosaic.stage_lengths(params, rounds=20, clients=10)
     assert list(lengths.values()) == [15, 1, 10, 1, 5, 4]
     assert [stage.steps for stage in Mosaic.stages(params, 20, 10)] == [15, 1, 10]
+
+
+def test_spending_more_rounds_than_the_suite_has_is_said() -> None:
+    with pytest.warns(UserWarning, match="spends 23 rounds where federation.rounds is 3"):
+        _started(last_rounds=21)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _started(last_rounds=1)
 
 
 def test_variants_of_the_servers_part_declare_the_same_stages_and_others_do_not() -> None:
@@ -224,7 +233,9 @@ def test_mixed_rounds_send_as_many_images_as_asked_for_of_every_generator(mix_po
 
 @pytest.mark.parametrize("mix_rounds", [4, 21])  # of 4 last rounds
 def test_the_rate_of_mixed_rounds_falls_along_the_whole_cosine(mix_rounds: int) -> None:
-    algorithm = _started(StatisticsMosaic, last_rounds=4, mix_rounds=mix_rounds, mix_lr=0.02)
+    algorithm = _started(
+        StatisticsMosaic, cell(**CELL, federation__rounds=6), last_rounds=4, mix_rounds=mix_rounds, mix_lr=0.02
+    )
     rates = [algorithm._rate_of_mixed_round(index) for index in range(4)]
     assert rates == pytest.approx([0.02, 0.01 * (1 + 0.5**0.5), 0.01, 0.01 * (1 - 0.5**0.5)])
 

@@ -26,7 +26,9 @@ class StatisticsSettings(Hyperparameters):
 
     space: Space | Literal["random"] = parameter("blocks", unit="features", source="ours")
     shrinkage: float = parameter(1e-2, unit="share of a round covariance", source="ours", gt=0, le=1)
-    minimum_count: int = parameter(2, unit="images of a class at a client", source="ours: one image's sum is the image")
+    minimum_count: int = parameter(
+        2, unit="images of a class at a client", source="ours: one image's sum is the image", ge=1
+    )
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,11 @@ class DiscriminantHead(nn.Linear):
         self.weight.copy_(precise)
         self.bias.copy_(torch.where(counts > 0, bias, _NEVER))
 
+    @property
+    def described(self) -> Tensor:
+        """Which classes some client described, bool (C,); the others have no weights."""
+        return self.weight.any(1)
+
     def soften_(self, temperature: float) -> None:
         """Divide the logits by a temperature."""
         self.weight.div_(temperature)
@@ -150,8 +157,9 @@ def collect_(
 ) -> None:
     """Fit the head of ``classifier`` to the clients' class statistics and soften it on images left out of them.
 
-    Two passes beside the clients' data: moments go up; then, of every tenth image, the losses at a few temperatures,
-    whose sum over clients decides.
+    Two passes beside the clients' data: moments go up; then, of every tenth image whose class somebody described, the
+    losses at a few temperatures, whose sum over clients decides. Clients of fewer than ten images have no say; where
+    nobody has one, the head stays as it was fitted.
     """
     classes, cohort = fed.task.classes, list(cohort)
 
@@ -163,13 +171,17 @@ def collect_(
     classifier.head.fit_(Moments.added(Moments(**each) for each in uploads.values()), settings.shrinkage)
 
     def losses(data: ClientData, head: DiscriminantHead) -> Tensor:
+        if data.samples < _JUDGED:
+            return data.labels.new_zeros(len(TEMPERATURES), dtype=torch.float32)
         features, labels = _described(data, classifier.space, judged=True)
-        logits = head(features)
+        known = head.described[labels]
+        logits, labels = head(features)[known], labels[known]
         sums = [F.cross_entropy(logits / t, labels, reduction="sum") for t in TEMPERATURES]
         return torch.stack(sums)
 
     total = torch.stack(list(fed.map(losses, cohort, KIND, head=classifier.head).values())).sum(0)
-    classifier.head.soften_(TEMPERATURES[int(total.argmin())])
+    if total.any():
+        classifier.head.soften_(TEMPERATURES[int(total.argmin())])
 
 
 def _described(data: ClientData, space: FeatureSpace, judged: bool) -> tuple[Tensor, Tensor]:

@@ -20,11 +20,14 @@ class Dense(Algorithm):
 
     The first steps train one client each; every later step is one server epoch: a new generator makes one batch of
     images, which joins the pool, and the student passes over the whole pool. Where clients run different architectures
-    the student has the first one of the suite's list.
+    the student has the first one of the suite's list. There are no rounds, so the suite's ``local.tail`` has no effect.
 
     DEVIATION: images live in the classifiers' normalised range (the published code trains on [0, 1]); the pool is kept
     in memory as 8-bit pixels (published: PNG files shared between runs); the BatchNorm term is averaged over clients,
     as in the paper (published code: summed).
+
+    DEVIATION: generated images are augmented as local training is (published code: its own random crops and flips,
+    whatever the clients do), and the student starts from the clients' initial weights (published: from its own).
     """
 
     reveals: ClassVar[frozenset[str]] = frozenset({"BatchNorm statistics"})
@@ -99,13 +102,13 @@ class Dense(Algorithm):
         return self.fed.cohort(0)
 
     def _collect(self, index: int) -> None:
-        """Train one client to the end of its budget and keep its model."""
+        """Train one client to the end of its budget and keep its model; there are no rounds that a tail could end."""
         local, epochs = self.fed.local, self.params.local_epochs
         if epochs is None and local.epochs is not None:
             epochs = local.epochs * self.fed.rounds
         steps = local.steps * self.fed.rounds if epochs is None and local.steps is not None else None
         received = self.fed.broadcast(self.fed.models(), [self._cohort[index]])
-        for update in self.fed.train(received, steps=steps, epochs=epochs):
+        for update in self.fed.train(received, steps=steps, epochs=epochs, lr=local.lr):
             self.teachers[index].load_state_dict(update.state)
 
     def _synthesise(self, t: int) -> None:

@@ -77,7 +77,7 @@ def average_experts_(
     Args:
         fed: for its average.
         experts: C models, written.
-        everyone: scratch model of the same architecture, whose state is where nobody covers a coordinate at all.
+        everyone: a copy of the global model, overwritten; its coordinates stay where nobody covers them at all.
         updates: what the clients trained, in the order of ``counts``.
         counts: images of each class at each client, int64 (K, C).
     """

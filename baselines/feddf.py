@@ -19,8 +19,9 @@ from mosaic_bench.models import Classifier
 class FedDF(FusionRounds):
     """The average of each architecture learns from the ensemble of all received models on unlabelled public images.
 
-    Every ``check_every`` steps the student is judged on the server's labelled validation images; the best one so far is
-    kept, the average itself among the candidates, and training ends when the best one is ``patience`` steps old.
+    Every ``check_every`` steps and after the last one the student is judged on the server's labelled validation images;
+    the best one so far is kept, the average itself among the candidates, and training ends when the best one is
+    ``patience`` steps old.
     Without a validation split a student learns for ``max_steps`` steps and the last one is kept.
 
     DEVIATION: the average weighs clients by their sample counts (published code: equal weights, to be had by the
@@ -78,7 +79,7 @@ class FedDF(FusionRounds):
                     loss = distillation_loss(student(images).float(), target, params.temperature)
                 descend(adam, loss, params.clip)
                 cosine.step()
-                if best_accuracy is None or step % params.check_every:
+                if best_accuracy is None or (step % params.check_every and step < params.max_steps):
                     continue
                 accuracy = self._validated(student)  # the only wait for the device
                 if accuracy is not None and accuracy > best_accuracy:

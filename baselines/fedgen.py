@@ -38,9 +38,10 @@ class FedGen(Algorithm):
 
         CE(f(x), y) + a_t·CE(h(G(ε, ỹ)), ỹ) + b_t·KL(h(G(ε', y)) ‖ f(x)),  a_t = max(1e-4, a_0·decay^t) (0 if a_0 = 0),
 
-    with h its head, f the whole model and ỹ drawn from the labels in the federation. The server then trains G against
-    the heads it received, and averages the models as FedAvg does. Under width budgets G makes full-width features and
-    every head reads its own part of them; several architectures can share G if their features have one width.
+    with h its head, f the whole model and ỹ drawn from the labels of all clients met so far. The server then trains G
+    against the heads it received, on the cohort's labels, and averages the models as FedAvg does. Under width budgets G
+    makes full-width features and every head reads its own part of them; several architectures can share G if their
+    features have one width.
 
     DEVIATION: the generator minimises Σ_k α_{k,y}·CE(h_k(G(ε, y)), y) over labels that are uniform among the classes
     held, plus the diversity loss, as in the published code (paper: the cross-entropy of the mean logits over labels as
@@ -101,7 +102,7 @@ class FedGen(Algorithm):
             self.generator.parameters(), lr=params.generator_lr, weight_decay=params.weight_decay
         )
         self.counts: dict[int, Tensor] = {}
-        self.labels = torch.empty(0)  # weights of the labels that the generator has learned; none yet
+        self.labels = torch.empty(0)  # weights of the labels of all clients met so far; none yet
 
     def predictors(self) -> Predictors:
         """Evaluate the global model of each architecture."""
@@ -123,20 +124,25 @@ class FedGen(Algorithm):
 
     def _train_generator(self, t: int, heads: list[_Head], counts: Tensor) -> None:
         params, random = self.params, self.fed.rng("generator", t)
-        held = counts.sum(0)
-        self.labels = held if params.labels == "counts" else held.clamp(max=1)
+        held = self._drawn(counts)
+        self.labels = self._drawn(torch.stack(list(self.counts.values())))
         weights = class_weights(counts + params.label_smoothing)
         for group in self.optimiser.param_groups:
             group["lr"] = params.generator_lr * params.decay**t
         self.generator.train()
         for _ in range(params.generator_steps):
-            labels = random.weighted(self.labels, params.batch)
+            labels = random.weighted(held, params.batch)
             noise = self._noise(params.batch, random)
             with self.fed.autocast():
                 features = self.generator(noise, labels)
                 loss = self._teacher_loss(torch.stack([head(features) for head in heads]), labels, weights)
                 loss = loss + params.diversity_weight * diversity_loss(features, noise)
             descend(self.optimiser, loss)
+
+    def _drawn(self, counts: Tensor) -> Tensor:
+        """Weights of the labels that are drawn where clients hold ``counts``, (C,)."""
+        held = counts.sum(0)
+        return held if self.params.labels == "counts" else held.clamp(max=1)
 
     def _teacher_loss(self, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
         """Cross-entropy of the heads' logits (K, b, C), weighted per client and class (K, C) or of their mean."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from math import cos, pi
 from typing import Any, ClassVar, Literal
 
@@ -38,6 +40,7 @@ from mosaic_bench.api import (
     ClientData,
     Hyperparameters,
     Predictors,
+    PrivacyError,
     Stage,
     Unsupported,
     cross_entropy,
@@ -159,6 +162,8 @@ class Mosaic(Algorithm):
         params, classes = self.params, self.fed.task.classes
         if params.experts == "parameters" and len(self.fed.architectures) > 1:
             raise Unsupported("averages the parameters of experts, but the clients run different architectures")
+        self._check_public()
+        self._check_rounds()
         self.servers = self.fed.models()
         self.members = nn.ModuleList(self.fed.model(client=client) for client in self._cohort)
         self.generators = nn.ModuleList(map(self._generator, self._cohort))
@@ -174,6 +179,30 @@ class Mosaic(Algorithm):
         self.fused = self.ended = False
         freeze_(nn.ModuleList([self.members, self.averaged]))
         nn.ModuleList([self.generators, self.meta]).eval()  # modes are not part of a checkpoint
+
+    def _check_public(self) -> None:
+        """Fail before the first step where public images or labels are wanted that the method cannot have."""
+        params = self.params
+        if "public" in (params.images, params.prototypes):
+            public = self.fed.public
+        if params.prototypes == "public" and "public labels" in self.reveals:
+            try:
+                _ = public.labels
+            except PrivacyError:
+                raise Unsupported(
+                    "fuses on public labels, but those of another data set name other classes: "
+                    "set federation.public.from to train"
+                ) from None
+
+    def _check_rounds(self) -> None:
+        """Warn where the last rounds make Mosaic spend more rounds than every other method of the suite."""
+        lengths, rounds = self._lengths, self.fed.rounds
+        spent = lengths["warm_up"] + lengths["upload"] + lengths["last_round"]
+        if lengths["last_round"] and spent > rounds:
+            warnings.warn(
+                f"Mosaic: spends {spent} rounds where federation.rounds is {rounds}: lower last_rounds",
+                stacklevel=3,
+            )
 
     def predictors(self) -> Predictors:
         """Evaluate the students; once they exist, the teacher and plain ensembles; at the end also what the last rounds
@@ -224,7 +253,8 @@ class Mosaic(Algorithm):
         for member, update in zip(self.members, updates, strict=True):
             member.load_state_dict(update.state)
         if params.experts == "parameters":
-            average_experts_(self.fed, self.averaged, self.fed.model(), updates, self.counts)
+            [server] = self.servers.values()
+            average_experts_(self.fed, self.averaged, deepcopy(server), updates, self.counts)
         if params.expert_steps is None:
             self.fed.average_(self.servers, updates)
 
@@ -263,11 +293,11 @@ class Mosaic(Algorithm):
     # -- stage 3: the teacher -----------------------------------------------------------------------------------------
 
     def fuse(self, t: int, index: int) -> None:
-        """Train the meta model on prototypes, which makes the experts a teacher."""
+        """Train the meta model on prototypes, unless it is not to be trained, which makes the experts a teacher."""
         if self.params.generators == "average":
             average_generators_(list(self.generators), self.counts.sum(1).tolist())
         self._recalibrate_averaged()
-        if self.params.fusion != "uniform":
+        if self.params.fusion != "uniform" and self.params.meta_epochs:
             tokens, labels = self._prototypes()
             train_meta_(self.meta, tokens, labels, self.experts.held, self.params, self.fed.rng("meta model"))
         self.fused = True
@@ -325,14 +355,15 @@ class Mosaic(Algorithm):
         """One epoch on new images of all generators."""
         random = self.fed.rng("distillation", index)
         students, learners = list(self.servers.values()), list(self.learners.values())
-        distil_epoch(self.fed, self._pool(index), self.teacher, students, learners, self.params, index, random)
+        pool = self._pool(index, self.params.kd_pool)
+        distil_epoch(self.fed, pool, self.teacher, students, learners, self.params, index, random)
 
-    def _pool(self, index: int) -> Tensor:
-        """Images to distil on, (n, C, H, W)."""
+    def _pool(self, index: int, size: int) -> Tensor:
+        """Images to distil on, (size, C, H, W): every generator's share; of public images as many as there are."""
         params, random = self.params, self.fed.rng("pool", index)
         if params.images == "public":
-            return self.fed.public.images(random.permutation(len(self.fed.public))[: params.kd_pool])
-        amounts = shares(self.counts.sum(1).tolist(), params.kd_pool, params.sampling)
+            return self.fed.public.images(random.permutation(len(self.fed.public))[:size])
+        amounts = shares(self.counts.sum(1).tolist(), size, params.sampling)
         return generated(self.fed, list(self.generators), amounts, params.latent, random)
 
     def last_round(self, t: int, index: int) -> None:

@@ -7,11 +7,13 @@ from baselines.mosaic_statistics import StatisticsMosaic
 from baselines.presets import preset
 
 PUBLIC = Mosaic.reveals | {"public images"}
-LABELS = PUBLIC | {"public labels"}
+SILENT = Mosaic.reveals - {"prototypes"}  # nobody is asked for prototypes
+LABELS = SILENT | {"public images", "public labels"}
 
-# What the released code does wherever that isn't a crash (docs/mosaic.md): a fusion that cannot tell experts apart,
-# trained for few steps and by an average that remembers its initial weights; the Bhattacharyya distance, generators
-# sampled uniformly, a constant rate without augmentation; no entropy term; averaged parameters as experts.
+# The released code's choices as far as parameters reach them (docs/mosaic.md says what differs still): a fusion that
+# cannot tell experts apart, trained for few steps and by an average that remembers its initial weights; the
+# Bhattacharyya distance, generators sampled uniformly, a constant rate without augmentation; no entropy term; averaged
+# parameters as experts.
 preset(
     Mosaic,
     "mosaic/published",
@@ -43,15 +45,15 @@ preset(
 )
 
 # Ablations: one parameter each.
-preset(Mosaic, "mosaic/no-meta-model", "Mosaic, no meta model", meta_epochs=0)
+preset(Mosaic, "mosaic/no-meta-model", "Mosaic, no meta model", meta_epochs=0, reveals=SILENT)
 preset(Mosaic, "mosaic/no-entropy", "Mosaic, no entropy term", entropy_weight=0.0)
 preset(Mosaic, "mosaic/no-diversity", "Mosaic, no diversity term", diversity_weight=0.0)
 preset(Mosaic, "mosaic/no-inversion", "Mosaic, no inversion term", inversion_weight=0.0)
 preset(Mosaic, "mosaic/average-generator", "Mosaic, averaged generator", generators="average")
 preset(Mosaic, "mosaic/own-discriminator", "Mosaic, own model as discriminator", discriminator="own")
 preset(Mosaic, "mosaic/parameter-experts", "Mosaic, parameter experts", experts="parameters")
-preset(Mosaic, "mosaic/uniform-fusion", "Mosaic, uniform fusion", fusion="uniform")
-preset(Mosaic, "mosaic/synthetic-prototypes", "Mosaic, synthetic prototypes", prototypes="synthetic")
+preset(Mosaic, "mosaic/uniform-fusion", "Mosaic, uniform fusion", fusion="uniform", reveals=SILENT)
+preset(Mosaic, "mosaic/synthetic-prototypes", "Mosaic, synthetic prototypes", prototypes="synthetic", reveals=SILENT)
 
 # Oracles: what real images would have given in place of generated ones, and real labels in place of prototypes.
 preset(Mosaic, "mosaic/real-images", "Mosaic on real images (oracle)", images="public", reveals=PUBLIC)

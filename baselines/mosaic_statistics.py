@@ -31,8 +31,8 @@ class StatisticsMosaic(Mosaic):
     generators, the distillation and the last rounds. With ``mix_rounds`` some of the last rounds mix: half of every
     batch are the client's own images, half are generated images with the teacher's answers, which the server sends.
     With ``guidance`` the teacher is sent as well and answers for the own images. With ``refit`` a last step gives the
-    student a head of class statistics in its own features: ``server`` is the student with it, ``own head`` the student
-    without, ``blocks head`` one over the features that the teacher uses.
+    student a head of class statistics in its own last features: ``server`` is the student with it, ``own head`` the
+    student without.
 
     EXTENSION: the paper fuses experts by a trained meta model; there are no mixed rounds and no new heads.
     """
@@ -72,11 +72,8 @@ class StatisticsMosaic(Mosaic):
         super().setup()
         self.features = self.fed.model(self.fed.architectures[0]).eval()  # what the statistics are about
         self.head = discriminant_head(self.fed, self.params, self.features)
-        self.new_heads = nn.ModuleDict()
+        self.new_head = discriminant_head(self.fed, self._of_student, self.features)
         self.refitted = False
-        if self.params.refit:
-            for space in ("last", "blocks"):
-                self.new_heads[space] = discriminant_head(self.fed, self._described_in(space), self.features)
 
     @property
     def teacher(self) -> nn.Module:
@@ -96,48 +93,43 @@ class StatisticsMosaic(Mosaic):
             return
         self._keep_distilled(index)
         params = self.params
-        pool = self._mixed_pool(index)
+        pool = self._pool(params.kd_epochs + index, params.mix_pool)
         answers = labelled(self.fed, pool, self.teacher)
         payload: dict[str, Any] = {"generated images": self.fed.task.to_pixels(pool), "answers": answers}
         if params.guidance:
             payload["teacher"] = self.teacher
         received = self.fed.broadcast(self.servers, self.fed.cohort(t), **payload)
-        rate = params.mix_lr * (1 + cos(pi * index / params.mix_rounds)) / 2
-        updates = self.fed.train(received, MixedLoss(self.fed, answers, index, params), lr=rate)
+        loss = MixedLoss(self.fed, answers, index, params)
+        updates = self.fed.train(received, loss, lr=self._rate_of_mixed_round(index))
         self.fed.average_(self.servers, updates)
 
-    def _mixed_pool(self, index: int) -> Tensor:
-        """Images for a mixed round, (n, C, H, W); of more than enough, a part drawn from all clients'."""
-        pool = self._pool(self.params.kd_epochs + index)
-        if len(pool) <= self.params.mix_pool:
-            return pool
-        return pool[self.fed.rng("mixed pool", index).permutation(len(pool))[: self.params.mix_pool]]
+    def _rate_of_mixed_round(self, index: int) -> float:
+        """A cosine over the mixed rounds that there are, which may be fewer than ``mix_rounds``."""
+        rounds = min(self.params.mix_rounds, self.params.last_rounds)
+        return self.params.mix_lr * (1 + cos(pi * index / rounds)) / 2
 
     def refit(self, t: int, index: int) -> None:
         """Collect class statistics in the features of the student as it is now."""
-        for space, classifier in self._refitted().items():
-            collect_(self.fed, classifier, self._cohort, self._described_in(space))
+        collect_(self.fed, self._refitted, self._cohort, self._of_student)
         self.refitted = True
 
     def predictors(self) -> Predictors:
-        """Mosaic's, and once there are new heads the student with each of them."""
+        """Mosaic's, and once there is a new head the student with it and without."""
         found: dict[str, Any] = dict(super().predictors())
         if self.refitted:
-            new = self._refitted()
-            found |= {"own head": found["server"], "server": new["last"], "blocks head": new["blocks"]}
+            found |= {"own head": found["server"], "server": self._refitted}
         return found
 
-    def _refitted(self) -> dict[str, StatisticsClassifier]:
-        """The first architecture's student with each new head."""
+    @property
+    def _refitted(self) -> StatisticsClassifier:
+        """The first architecture's student with the new head."""
         student = self.servers[self.fed.architectures[0]]
-        return {
-            space: StatisticsClassifier(feature_space(self.fed, student, self._described_in(space)), head)  # type: ignore[arg-type]
-            for space, head in self.new_heads.items()
-        }
+        return StatisticsClassifier(feature_space(self.fed, student, self._of_student), self.new_head)
 
-    def _described_in(self, space: str) -> Any:
-        """The settings of the statistics, for features of that space."""
-        return self.params.model_copy(update={"space": space})
+    @property
+    def _of_student(self) -> Any:
+        """The settings of the statistics in the student's features: the last ones."""
+        return self.params.model_copy(update={"space": "last"})
 
 
 class MixedLoss:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from support import cell, do_steps, federation, started
+from support import cell, do_steps, equal_states, federation, started
 
 from baselines.blocks import watched_batch_norms
 from baselines.dense import Dense
@@ -31,6 +31,16 @@ def test_the_local_budget_is_the_suites_rounds_spent_at_once() -> None:
     epochs = _dense(local_epochs=2)
     do_steps(epochs, 3)
     assert epochs.fed.ledger.samples == 2 * 240
+
+
+def test_the_tail_of_rounds_leaves_the_clients_rate_alone() -> None:
+    models, budget = {"arch": "resnet8", "width": 0.25}, {"steps": 3, "batch": 16, "lr": 0.05}
+    states = []
+    for tail in (None, {"rounds": 1, "factor": 0.01}):
+        dense = started(Dense, federation(cell(models=models, local={**budget, "tail": tail})), **SMALL)
+        do_steps(dense, 3)
+        states.append(dense.teachers.state_dict())
+    assert equal_states(*states)
 
 
 def test_teachers_are_the_clients_models_and_stay_as_they_are() -> None:

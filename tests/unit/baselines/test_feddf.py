@@ -88,6 +88,12 @@ def test_as_published_the_average_does_not_compete() -> None:
     assert not equal_states(algorithm.servers["resnet8"].state_dict(), _average())
 
 
+def test_the_last_student_is_judged_however_rarely_students_are() -> None:
+    algorithm = _feddf(max_steps=3, check_every=100, average_competes=False)
+    do_steps(algorithm, 1)
+    assert not equal_states(algorithm.servers["resnet8"].state_dict(), _average())
+
+
 @pytest.mark.parametrize("ensemble", ["logits", "probabilities"])
 def test_with_one_teacher_the_loss_is_plain_distillation(ensemble: str) -> None:
     algorithm = _feddf(ensemble=ensemble)

@@ -106,6 +106,16 @@ def test_bytes_down_are_the_model_and_from_round_two_generator_and_label_counts(
     assert counts["bytes_up"] == {"model": 9 * model, COUNTS: 3 * 8 * classes}
 
 
+@pytest.mark.parametrize("labels", ["uniform", "counts"])
+def test_clients_draw_labels_of_all_clients_met_so_far(labels: str) -> None:
+    rare = cell(partition={"shards": {"per_client": 1}}, federation={"clients": 4, "rounds": 6, "participation": 0.25})
+    algorithm = _fedgen(rare, labels=labels)
+    do_steps(algorithm, 6)
+    met = torch.stack(list(algorithm.counts.values())).sum(0)
+    assert int((met > 0).sum()) > 1
+    assert torch.equal(algorithm.labels, met if labels == "counts" else met.clamp(max=1))
+
+
 def test_a_full_width_slice_takes_the_homogeneous_path() -> None:
     models = {"arch": "cnn", "norm": "none"}
     plain = _after(_fedgen(cell(models=models)), 2)

@@ -1,19 +1,27 @@
 """Mosaic end to end: when it is FedAvg, what stays as it is, what crosses the network, and its variants."""
 
+import warnings
 from typing import Any
 
 import pytest
 import torch
-from support import cell, do_steps, equal_states, federation, started
+from support import cell, do_steps, equal_states, federation, separable, started
 
+from baselines.class_statistics import KIND, StatisticsClassifier
 from baselines.fedavg import FedAvg
 from baselines.mosaic import Mosaic
 from baselines.mosaic_gate import GatedMosaic
 from baselines.mosaic_statistics import StatisticsMosaic
+from baselines.pool_distillation import shares
 from baselines.presets import with_defaults
-from mosaic_bench.api import ALGORITHMS, Algorithm, PrivacyError
+from mosaic_bench.api import ALGORITHMS, Algorithm, PrivacyError, Unsupported
+from mosaic_bench.data import parse_partition
+from mosaic_bench.data.device import DeviceImages
 from mosaic_bench.engine.algorithms import algorithm_names, find_algorithm
+from mosaic_bench.fed.federation import Federation
 from mosaic_bench.fed.ledger import size_in_bytes
+from mosaic_bench.fed.split import split
+from mosaic_bench.fed.task import Task
 
 PUBLIC = {"from": "train", "fraction": 0.2}
 CELL: dict[str, Any] = {
@@ -52,6 +60,14 @@ def test_the_suites_rounds_are_spent_on_warm_up_upload_and_last_rounds() -> None
     lengths = Mosaic.stage_lengths(params, rounds=20, clients=10)
     assert list(lengths.values()) == [15, 1, 10, 1, 5, 4]
     assert [stage.steps for stage in Mosaic.stages(params, 20, 10)] == [15, 1, 10]
+
+
+def test_spending_more_rounds_than_the_suite_has_is_said() -> None:
+    with pytest.warns(UserWarning, match="spends 23 rounds where federation.rounds is 3"):
+        _started(last_rounds=21)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _started(last_rounds=1)
 
 
 def test_variants_of_the_servers_part_declare_the_same_stages_and_others_do_not() -> None:
@@ -169,10 +185,27 @@ def test_variants_run_to_a_finite_end(params: dict[str, Any]) -> None:
 @pytest.mark.parametrize("params", [{"images": "public"}, {"prototypes": "public"}])
 def test_real_images_and_labels_are_for_those_who_say_so(params: dict[str, Any]) -> None:
     with pytest.raises(PrivacyError, match="public images"):
-        _started(**params)._pool(0) if "images" in params else _started(**params)._prototypes()
+        _started(**params)
     oracle = find_algorithm("mosaic/real-images" if "images" in params else "mosaic/real-labels")
     algorithm = started(oracle, federation(cell(**CELL), reveals=oracle.reveals), **oracle.conformance_params)
     do_steps(algorithm, algorithm.steps)
+
+
+@pytest.mark.parametrize("name", ["mosaic/real-images", "mosaic/real-labels"])
+def test_oracles_say_before_the_first_step_that_there_are_no_public_images(name: str) -> None:
+    nothing_public = cell(models=CELL["models"])
+    with pytest.raises(Unsupported, match="needs public images"):
+        _started(find_algorithm(name), nothing_public)
+
+
+def test_labels_of_another_data_set_are_refused_before_the_first_step() -> None:
+    data, oracle = separable(), find_algorithm("mosaic/real-labels")
+    elsewhere = cell(models=CELL["models"], federation={"clients": 3, "rounds": 3, "public": {"from": "fmnist"}})
+    parts = split(elsewhere, parse_partition(elsewhere.partition), data)
+    train, other = DeviceImages(data.train, data, "cpu"), DeviceImages(data.test, data, "cpu")
+    fed = Federation(elsewhere, Task.of(data), train, parts, None, oracle.reveals, other)
+    with pytest.raises(Unsupported, match="those of another data set name other classes"):
+        started(oracle, fed, **oracle.conformance_params)
 
 
 def test_mixed_rounds_send_images_with_answers_and_others_do_not() -> None:
@@ -186,18 +219,52 @@ def test_mixed_rounds_send_images_with_answers_and_others_do_not() -> None:
     assert "answers" not in plain.fed.ledger.down
 
 
-def test_a_part_of_the_pool_is_of_every_client() -> None:
-    """The pool is in the order of the clients, so its beginning would be the first client's images alone."""
-    algorithm = _started(StatisticsMosaic, kd_pool=300, mix_pool=60)
+@pytest.mark.parametrize("mix_pool", [20, 80])  # of kd_pool: 40
+def test_mixed_rounds_send_as_many_images_as_asked_for_of_every_generator(mix_pool: int) -> None:
+    algorithm = _started(StatisticsMosaic, mix_pool=mix_pool)
     _until(algorithm, "last_round")
-    part, pool = algorithm._mixed_pool(0).flatten(1), algorithm._pool(algorithm.params.kd_epochs).flatten(1)
-    positions = (part[:, None] == pool).all(2).int().argmax(1)
-    assert torch.equal(pool[positions], part)
-    assert len(positions.unique()) == 60
-    assert all(int((positions // 100 == third).sum()) > 5 for third in range(3))
-    whole = _started(StatisticsMosaic, kd_pool=300, mix_pool=300)
-    _until(whole, "last_round")
-    assert torch.equal(whole._mixed_pool(0), whole._pool(whole.params.kd_epochs))
+    made: list[int] = []
+    for generator in algorithm.generators:
+        generator.register_forward_hook(lambda module, noise, images: made.append(len(images)))
+    algorithm.last_round(algorithm.steps - 2, 0)
+    assert made == shares(algorithm.counts.sum(1).tolist(), mix_pool, "samples")
+    assert algorithm.fed.ledger.down["generated images"] == 3 * mix_pool * 12 * 12
+
+
+@pytest.mark.parametrize("mix_rounds", [4, 21])  # of 4 last rounds
+def test_the_rate_of_mixed_rounds_falls_along_the_whole_cosine(mix_rounds: int) -> None:
+    algorithm = _started(
+        StatisticsMosaic, cell(**CELL, federation__rounds=6), last_rounds=4, mix_rounds=mix_rounds, mix_lr=0.02
+    )
+    rates = [algorithm._rate_of_mixed_round(index) for index in range(4)]
+    assert rates == pytest.approx([0.02, 0.01 * (1 + 0.5**0.5), 0.01, 0.01 * (1 - 0.5**0.5)])
+
+
+def test_a_refit_costs_the_student_once_and_the_statistics_of_the_head_that_is_deployed() -> None:
+    algorithm = _started(StatisticsMosaic, guidance=0.0)
+    do_steps(algorithm, algorithm.steps - 1)
+    ledger = algorithm.fed.ledger
+    down, up = dict(ledger.down), dict(ledger.up)
+    assert "own head" not in algorithm.predictors()
+    algorithm.refit(algorithm.steps - 1, 0)
+    classes, d = 4, algorithm.servers["resnet8"].feature_width
+    moments, losses = 8 * classes + 4 * classes * d + 4 * d * (d + 1) // 2, 8 * 4
+    assert ledger.up[KIND] - up[KIND] == 3 * (moments + losses)
+    assert ledger.down["space"] - down["space"] == 3 * size_in_bytes(algorithm.servers["resnet8"])
+    assert ledger.down["head"] - down["head"] == 3 * size_in_bytes(algorithm.new_head)
+    assert isinstance(algorithm.predictors()["server"], StatisticsClassifier)
+    assert algorithm.predictors()["own head"] is algorithm.servers
+
+
+@pytest.mark.parametrize("name", ["no-meta-model", "uniform-fusion", "synthetic-prototypes", "real-labels"])
+def test_who_reads_no_prototypes_of_clients_asks_for_none_and_says_so(name: str) -> None:
+    method = find_algorithm(f"mosaic/{name}")
+    algorithm = _started(method)
+    do_steps(algorithm, algorithm.steps)
+    ledger = algorithm.fed.ledger
+    assert "prototypes" not in method.reveals
+    assert ledger.up.keys() - {"model"} == method.reveals - {"public images", "public labels"}
+    assert ledger.down.keys() == {"model"}
 
 
 def test_presets_are_other_defaults_of_the_same_code() -> None:

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
-from support import cell, federation, separable
+from support import cell, do_steps, federation, separable, started
 from torch import nn
 
 from baselines.experts import Experts, average_experts_, logit_mixing
 from baselines.labels import class_weights
+from baselines.mosaic import Mosaic
 
 COUNTS = torch.tensor([[4999, 0, 0, 5000], [1, 30, 0, 0], [0, 10, 0, 5000]])
 HELD = COUNTS.sum(0) > 0
@@ -86,6 +87,21 @@ def test_coordinates_that_no_holder_covers_are_those_of_the_average_of_all() -> 
         covered[narrow.slice.indices(name)] = True
         assert torch.equal(tensor[~covered], server.state_dict()[name][~covered])
         assert torch.equal(tensor[narrow.slice.indices(name)], narrow.state[name])
+
+
+def test_coordinates_that_nobody_covers_are_those_of_the_global_model() -> None:
+    narrow = {**SLICED, "width": 0.25, "widths": [0.5, 0.5, 0.5]}
+    fed = federation(cell(models=narrow, federation={"clients": 3, "rounds": 4}), separable(), Mosaic.reveals)
+    mosaic = started(Mosaic, fed, **Mosaic.conformance_params, experts="parameters")
+    do_steps(mosaic, 4)
+    server, fresh = mosaic.servers["cnn"].head.weight, fed.model().head.weight
+    [received, *_] = fed.broadcast(mosaic.servers, [0])
+    covered = torch.zeros(server.shape[1], dtype=torch.bool)
+    covered[received.slice.feature_index] = True
+    assert not torch.equal(server[:, ~covered], fresh[:, ~covered])  # earlier rounds trained them
+    for expert in mosaic.averaged:
+        assert torch.equal(expert.head.weight[:, ~covered], server[:, ~covered])
+        assert not torch.equal(expert.head.weight[:, covered], server[:, covered])
 
 
 def test_for_a_linear_model_mixing_logits_is_mixing_parameters() -> None:

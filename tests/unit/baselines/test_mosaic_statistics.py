@@ -1,8 +1,11 @@
 """Class statistics: against scikit-learn, as sums over clients, and as a head in place of FedAvg's."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from support import cell, do_steps, federation, separable, started
 
@@ -10,6 +13,7 @@ from baselines.class_statistics import KIND, DiscriminantHead, Moments
 from baselines.feature_spaces import FeatureSpace
 from baselines.fedavg import FedAvg
 from baselines.fedavg_statistics import StatisticsFedAvg
+from mosaic_bench.data import Split
 from mosaic_bench.models import build
 
 FEATURES = (
@@ -97,3 +101,30 @@ def test_its_head_tells_easy_images_apart_whatever_the_clients_hold(space: str) 
     with torch.no_grad():
         predicted = algorithm.predictors()["server"](images).argmax(1)
     assert float((predicted == torch.from_numpy(data.test.labels)).float().mean()) > 0.9
+
+
+def _with_rare_class(images: int, train: int = 240, **params: object) -> StatisticsFedAvg:
+    """FedAvg with class statistics, at its end, where all clients together hold so many images of class 3."""
+    data = separable(train=train)
+    kept = np.delete(np.arange(train), np.flatnonzero(data.train.labels == 3)[images:])
+    rare = replace(data, train=Split(data.train.images[kept], data.train.labels[kept]))
+    algorithm = started(StatisticsFedAvg, federation(cell(), rare, StatisticsFedAvg.reveals), **params)
+    do_steps(algorithm, algorithm.steps)
+    assert algorithm.head.described.tolist() == [True, True, True, False]
+    return algorithm
+
+
+def test_where_every_client_has_too_few_images_to_judge_the_head_stays_as_it_was_fitted() -> None:
+    algorithm = _with_rare_class(0, train=24)
+    assert bool(torch.isfinite(algorithm.head.weight).all())
+    assert float(algorithm.head.bias[3]) == -100
+
+
+def test_images_of_a_class_that_nobody_described_have_no_say_in_the_temperature() -> None:
+    without, beside = _with_rare_class(0, minimum_count=13), _with_rare_class(12, minimum_count=13)
+    assert torch.equal(without.head.bias[3], beside.head.bias[3])  # a constant over the temperature
+
+
+def test_a_class_needs_an_image_to_be_described() -> None:
+    with pytest.raises(ValidationError, match=r"minimum_count\n.*greater than or equal to 1"):
+        StatisticsFedAvg.Params(minimum_count=0)

@@ -24,7 +24,8 @@ class StatisticsFedAvg(FedAvg):
 
     With ``space: last`` that replaces the head; with ``blocks`` it is the teacher of ``mosaic/statistics`` deployed as
     it is, on FedAvg's last model; with ``random`` the features are those of a network that was never trained.
-    ``own head`` is what FedAvg itself would deploy. Clients of different architectures share the features of the first.
+    ``own head`` is what FedAvg itself would deploy. The features are those of the first architecture's whole model:
+    every client of the cohort runs it forward, also where its own is smaller.
     """
 
     reveals: ClassVar[frozenset[str]] = frozenset({KIND})

@@ -40,14 +40,13 @@ from mosaic_bench.api import (
     ClientData,
     Hyperparameters,
     Predictors,
-    PrivacyError,
     Stage,
     Unsupported,
     cross_entropy,
     parameter,
     register,
 )
-from mosaic_bench.models import Classifier, recalibrate_
+from mosaic_bench.models import Classifier, batch_norms, recalibrate_
 
 
 class LocalSettings(Hyperparameters):
@@ -61,7 +60,9 @@ class LocalSettings(Hyperparameters):
 class TeacherSettings(SyntheticSettings, MetaSettings):
     """What the teacher is made of."""
 
-    generators: Literal["ensemble", "average"] = parameter("ensemble", unit="of clients", source="paper")
+    generators: Literal["ensemble", "average"] = parameter(
+        "ensemble", unit="of clients", source="paper; those to be averaged begin with the same weights"
+    )
     experts: Literal["logits", "parameters"] = parameter("logits", unit="mixed", source="ours; published: parameters")
     calibrated: bool = parameter(True, unit="log-probabilities", source="ours; published code: no")
     fusion: Literal["meta", "published", "uniform"] = parameter("meta", unit="model", source="ours")
@@ -117,7 +118,7 @@ class Mosaic(Algorithm):
         """Warm-up is FedAvg's; experts and generators serve every variant of the server's part."""
         lengths = cls.stage_lengths(params, rounds, cohort)
         local = {"experts": params.experts, **_chosen(params, LocalSettings)}
-        generators = _chosen(params, GeneratorSettings)
+        generators = {"generators": params.generators, **_chosen(params, GeneratorSettings)}
         return [
             Stage(FedAvg, "rounds", lengths["warm_up"], keeps=("servers",)),
             Stage(Mosaic, "upload", 1, keeps=("servers", "members", "averaged", "known"), params=local),
@@ -163,9 +164,10 @@ class Mosaic(Algorithm):
         if params.experts == "parameters" and len(self.fed.architectures) > 1:
             raise Unsupported("averages the parameters of experts, but the clients run different architectures")
         self._check_public()
-        self._check_rounds()
         self.servers = self.fed.models()
         self.members = nn.ModuleList(self.fed.model(client=client) for client in self._cohort)
+        self._check_heads()
+        self._warn()
         self.generators = nn.ModuleList(map(self._generator, self._cohort))
         averaged = classes if params.experts == "parameters" else 0
         self.averaged = nn.ModuleList(self.fed.model() for _ in range(averaged))
@@ -182,20 +184,22 @@ class Mosaic(Algorithm):
 
     def _check_public(self) -> None:
         """Fail before the first step where public images or labels are wanted that the method cannot have."""
-        params = self.params
-        if "public" in (params.images, params.prototypes):
-            public = self.fed.public
-        if params.prototypes == "public" and "public labels" in self.reveals:
-            try:
-                _ = public.labels
-            except PrivacyError:
-                raise Unsupported(
-                    "fuses on public labels, but those of another data set name other classes: "
-                    "set federation.public.from to train"
-                ) from None
+        if self.params.images == "public":
+            _ = self.fed.public
+        if self.params.prototypes == "public":
+            _ = self.fed.public.labels
 
-    def _check_rounds(self) -> None:
-        """Warn where the last rounds make Mosaic spend more rounds than every other method of the suite."""
+    def _check_heads(self) -> None:
+        """Fail before the first step where the clients' heads are to read features that they have no weights for."""
+        wholes = [_shapes(model) for model in self.servers.values()]
+        unlike = any([_shapes(member)] != wholes for member in self.members)
+        if unlike and self.params.prototypes == "published" and self.params.experts == "logits":
+            raise Unsupported("feeds the global model's features to the clients' heads, but their models differ")
+
+    def _warn(self) -> None:
+        """Warn of a term that is never computed, and of more rounds than every other method of the suite spends."""
+        if self.params.inversion_weight and not batch_norms(self.members):
+            warnings.warn("Mosaic: no client model has BatchNorm, so inversion_weight does nothing", stacklevel=3)
         lengths, rounds = self._lengths, self.fed.rounds
         spent = lengths["warm_up"] + lengths["upload"] + lengths["last_round"]
         if lengths["last_round"] and spent > rounds:
@@ -262,7 +266,8 @@ class Mosaic(Algorithm):
         """Cross-entropy, of logits plus the client's log prior, times a cosine that stands for the learning rate's.
 
         The prior (one image of every class added) keeps what is merely frequent at the client out of the logits, so a
-        client of one class doesn't answer with it to everything (balanced softmax, Ren et al., NeurIPS 2020).
+        client of one class doesn't answer with it to everything (balanced softmax, Ren et al., NeurIPS 2020). A
+        gradient that ``local.clip`` shortens does not feel the cosine.
         """
         params = self.params
         if params.expert_prior:
@@ -293,14 +298,18 @@ class Mosaic(Algorithm):
     # -- stage 3: the teacher -----------------------------------------------------------------------------------------
 
     def fuse(self, t: int, index: int) -> None:
-        """Train the meta model on prototypes, unless it is not to be trained, which makes the experts a teacher."""
+        """Make the teacher."""
         if self.params.generators == "average":
             average_generators_(list(self.generators), self.counts.sum(1).tolist())
+        self.make_teacher()
+        self.fused = True
+
+    def make_teacher(self) -> None:
+        """Train the meta model on prototypes, unless it is not to be trained, which makes the experts a teacher."""
         self._recalibrate_averaged()
         if self.params.fusion != "uniform" and self.params.meta_epochs:
             tokens, labels = self._prototypes()
             train_meta_(self.meta, tokens, labels, self.experts.held, self.params, self.fed.rng("meta model"))
-        self.fused = True
 
     @property
     def teacher(self) -> nn.Module:
@@ -327,8 +336,6 @@ class Mosaic(Algorithm):
         if source == "experts":
             return client_prototypes(self.fed, self.experts, self._cohort, k)
         if source == "published":
-            if not self._alike:
-                raise Unsupported("feeds features of one model to the heads of others, but their widths differ")
             [model] = self.servers.values()
             return published_prototypes(self.fed, self.experts, model, self._cohort, k)
         if source == "public":
@@ -410,15 +417,20 @@ class Mosaic(Algorithm):
     @property
     def _alike(self) -> bool:
         """Whether all clients' models have the same shapes."""
-        shapes = {tuple(tuple(tensor.shape) for tensor in member.state_dict().values()) for member in self.members}
-        return len(shapes) == 1
+        return len(set(map(_shapes, self.members))) == 1
 
     def _generator(self, client: int) -> nn.Module:
-        return self.fed.module(f"generator of client {client}", lambda: client_generator(self.fed.task, self.params))
+        """Initial weights of its own, or for an average those that all clients begin with."""
+        name = "generator" if self.params.generators == "average" else f"generator of client {client}"
+        return self.fed.module(name, lambda: client_generator(self.fed.task, self.params))
 
     def _meta_model(self) -> nn.Module:
         classes = self.fed.task.classes
         return PublishedMetaModel(classes) if self.params.fusion == "published" else MetaModel(classes)
+
+
+def _shapes(model: nn.Module) -> tuple[torch.Size, ...]:
+    return tuple(tensor.shape for tensor in model.state_dict().values())
 
 
 def _chosen(params: Hyperparameters, part: type[Hyperparameters]) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class GatedMosaic(Mosaic):
         """Images -> logits."""
         return GatedMembers(self.gate, self.members, self.counts.sum(1), self.params.gate_temperature)
 
-    def fuse(self, t: int, index: int) -> None:
+    def make_teacher(self) -> None:
         """Train the gate."""
         params, clients = self.params, len(self.members)
         random, adam = self.fed.rng("gate"), torch.optim.Adam(self.gate.parameters(), lr=params.gate_lr)
@@ -74,7 +74,6 @@ class GatedMosaic(Mosaic):
                 loss = F.cross_entropy(self.gate(images).float(), whose, label_smoothing=params.gate_smoothing)
             descend(adam, loss)
         self.gate.eval()
-        self.fused = True
 
 
 class Gate(nn.Sequential):

@@ -34,7 +34,8 @@ class StatisticsMosaic(Mosaic):
     student a head of class statistics in its own last features: ``server`` is the student with it, ``own head`` the
     student without.
 
-    EXTENSION: the paper fuses experts by a trained meta model; there are no mixed rounds and no new heads.
+    EXTENSION: the paper fuses experts by a trained meta model; there are no mixed rounds and no new heads. Every client
+    of the cohort runs the whole model of the first architecture forward, also where its own is smaller.
     """
 
     reveals: ClassVar[frozenset[str]] = frozenset({"label counts", "generators", KIND})
@@ -80,11 +81,10 @@ class StatisticsMosaic(Mosaic):
         """Images -> logits."""
         return StatisticsClassifier(feature_space(self.fed, self.features, self.params), self.head)
 
-    def fuse(self, t: int, index: int) -> None:
+    def make_teacher(self) -> None:
         """Collect the class statistics in the features of the global model as it is now."""
         self.features.load_state_dict(self.servers[self.fed.architectures[0]].state_dict())
         collect_(self.fed, self.teacher, self._cohort, self.params)  # type: ignore[arg-type]
-        self.fused = True
 
     def last_round(self, t: int, index: int) -> None:
         """A mixed round, or one of FedAvg."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mosaic_bench.data.device import Augmentation, DeviceImages
+from mosaic_bench.fed.ledger import Ledger
 from mosaic_bench.fed.seeds import generator
 
 
@@ -24,11 +25,15 @@ class ClientData:
         indices: int64 positions of this client's images, on the device.
         classes: number of classes C.
         seed: the cell's seed; batch order depends on it, the client, the step and the epoch.
+        ledger: where images that are read count.
     """
 
-    def __init__(self, client: int, source: DeviceImages, indices: Tensor, classes: int, seed: int) -> None:
+    def __init__(
+        self, client: int, source: DeviceImages, indices: Tensor, classes: int, seed: int, ledger: Ledger
+    ) -> None:
         self.client = client
         self._source, self._indices, self._classes, self._seed = source, indices, classes, seed
+        self._ledger = ledger
         self._open = True
 
     def close(self) -> None:
@@ -52,7 +57,9 @@ class ClientData:
 
     def images(self, positions: Tensor | slice = slice(None)) -> Tensor:
         """Return normalised images without augmentation, float32 (b, C, H, W), at positions within the client."""
-        return self._source.batch(self._readable()[positions])
+        chosen = self._readable()[positions]
+        self._ledger.count(samples=len(chosen))
+        return self._source.batch(chosen)
 
     def batches(self, size: int, t: int, augmentation: Augmentation | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (images, labels) without end, each epoch in a new order.
@@ -81,6 +88,7 @@ class ClientData:
             self._readable()  # the stream may outlive ``train`` and ``map``
             part = slice(step * size, (step + 1) * size)
             chosen = order[part]
+            self._ledger.count(samples=len(chosen))
             yield self._source.batch(chosen, draws[part] if draws else None), self._source.labels[chosen]
 
     def _readable(self) -> Tensor:

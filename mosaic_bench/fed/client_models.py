@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from mosaic_bench.fed.assignment import ClientModel, assign
-from mosaic_bench.fed.flops import training_flops_per_image
 from mosaic_bench.fed.seeds import generator, seeded
 from mosaic_bench.fed.task import Task
 from mosaic_bench.fed.update import Received
@@ -30,7 +29,6 @@ class ClientModels:
     def __init__(self, cell: Cell, task: Task, device: torch.device, samples: list[int]) -> None:
         self._cell, self._task, self._device, self._samples = cell, task, device, samples
         self.scratch = cache(self.build)
-        self.training_flops = cache(self._training_flops)
 
     def of(self, client: int) -> ClientModel:
         """Return the architecture and width that a client trains."""
@@ -68,10 +66,6 @@ class ClientModels:
         for name, tensor in own.items():
             tensor.copy_(received.state[name], non_blocking=True)
         return model
-
-    def _training_flops(self, model: ClientModel) -> int:
-        """FLOPs of one image's forward and backward pass."""
-        return training_flops_per_image(self.build(model), self._task.channels, self._task.size)
 
     @cached_property
     def _assigned(self) -> list[ClientModel]:

@@ -16,8 +16,9 @@ from mosaic_bench.fed.assignment import ClientModel
 from mosaic_bench.fed.average import CoverageAverage
 from mosaic_bench.fed.client_data import ClientData, PrivacyError
 from mosaic_bench.fed.client_models import ClientModels
+from mosaic_bench.fed.flops import FlopCounter
 from mosaic_bench.fed.ledger import Ledger, size_in_bytes
-from mosaic_bench.fed.local_training import SGD, Loss, cross_entropy, train_client
+from mosaic_bench.fed.local_training import SGD, CountedLoss, Loss, cross_entropy, train_client
 from mosaic_bench.fed.public import PublicImages
 from mosaic_bench.fed.random import Random
 from mosaic_bench.fed.seeds import generator, seeded
@@ -250,8 +251,9 @@ class Federation:
         for client in cohort:
             for sent, value in payload.items():
                 self.ledger.down[sent] += size_in_bytes(value)
-            with self.ledger.client_time(), self._opened(client) as data:
+            with self.ledger.client_time(), self._opened(client) as data, FlopCounter() as counter:
                 results[client] = fn(data, **payload)
+            self.ledger.count(flops=counter.total)
             self.ledger.up[kind] += size_in_bytes(results[client])
         return results
 
@@ -312,17 +314,11 @@ class Federation:
         model = self._models.load(item)
         budget = (steps or 0) + (epochs or 0) * data.steps_per_epoch(self.local.batch)
         batches = data.batches(self.local.batch, self._t, self._augmentation)
+        counted = CountedLoss(loss, self.ledger)
         with seeded(self._cell.seed, "train", client=item.client, t=self._t):
-            mean = train_client(model, item, self._counted(batches, kind), budget, sgd, loss, self.autocast)
+            mean = train_client(model, item, batches, budget, sgd, counted, self.autocast)
         build = partial(self._models.build, kind)
         return Update(item.client, item.arch, item.slice, model.state_dict(), data.samples, mean, build)
-
-    def _counted(self, batches: Iterator[tuple[Tensor, Tensor]], model: ClientModel) -> Iterator[tuple[Tensor, Tensor]]:
-        per_image = self._models.training_flops(model)
-        for images, labels in batches:
-            self.ledger.samples += len(labels)
-            self.ledger.flops += per_image * len(labels)
-            yield images, labels
 
     def _weight(self, update: Update, weights: Mapping[int, float] | None) -> float:
         if weights is not None:
@@ -352,7 +348,8 @@ class Federation:
     @contextmanager
     def _opened(self, client: int) -> Iterator[ClientData]:
         """Open a client's data for the length of the block."""
-        data = ClientData(client, self._train_images, self._indices[client], self.task.classes, self._cell.seed)
+        own, classes = self._indices[client], self.task.classes
+        data = ClientData(client, self._train_images, own, classes, self._cell.seed, self.ledger)
         try:
             yield data
         finally:

@@ -1,43 +1,45 @@
-"""FLOPs of training, counted without computing anything."""
+"""FLOPs of the layers that run, counted from the shapes they see."""
 
 from __future__ import annotations
 
-from math import prod
+from collections.abc import Mapping
 from typing import Any
 
-import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 
-from mosaic_bench.models import Classifier
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
-def training_flops_per_image(model: Classifier, channels: int, size: int) -> int:
-    """Count multiply-adds (two operations each) of one image's forward and backward pass.
+class FlopCounter:
+    """Counts the FLOPs of every convolution and linear layer that is called while it is entered.
 
-    The model is moved to the meta device, so no arithmetic runs and no random number is drawn. What a method's own
-    loss adds beyond the model's pass is not counted.
+    A layer of m multiply-adds counts 2m for its forward pass, and 2m more for each gradient that it will be asked for:
+    that of its input and that of its weight. Backward passes are counted when the forward pass runs, on the assumption
+    that one follows. Everything else (norms, activations, losses, optimisers, k-means) does not count.
+
+    Attributes:
+        total: FLOPs so far.
     """
-    from torch.utils.flop_counter import FlopCounterMode  # a fifth of a second that verbs without training save
 
-    batch = 2  # BatchNorm refuses to train on one image
-    model = model.to("meta").train()
-    formulas = {torch.ops.aten.convolution_backward: _convolution_backward}
-    with FlopCounterMode(display=False, custom_mapping=formulas) as counter:
-        model(torch.empty(batch, channels, size, size, device="meta")).sum().backward()
-    return counter.get_total_flops() // batch
+    def __init__(self) -> None:
+        self.total = 0
 
+    def __enter__(self) -> FlopCounter:
+        """Begin to count."""
+        self._hook = register_module_forward_hook(self._count, with_kwargs=True)
+        return self
 
-def _convolution_backward(
-    grad: torch.Size, x: torch.Size, weight: torch.Size, *others: Any, out_shape: Any = None, **_: Any
-) -> int:
-    """Every gradient costs what the forward pass does; torch's own formula counts grouped ones ``groups`` times over.
+    def __exit__(self, *_: object) -> None:
+        """End it."""
+        self._hook.remove()
 
-    Args:
-        grad: shape of the output's gradient, (b, O, h, w).
-        x: shape of the input, (b, I, H, W).
-        weight: shape of the weight.
-        others: bias sizes, stride, padding, dilation, whether transposed, output padding, groups, wanted gradients.
-        out_shape: not needed.
-    """
-    transposed, wanted = others[4], others[7]
-    positions = (x if transposed else grad)[2:]
-    return 2 * grad[0] * prod(positions) * prod(weight) * sum(wanted[:2])
+    def _count(self, layer: nn.Module, args: tuple[Any, ...], named: Mapping[str, Any], output: Any) -> None:
+        if not isinstance(layer, (nn.Linear, *_CONVOLUTIONS, *_TRANSPOSED)):
+            return
+        [images] = args or named.values()
+        seen: Tensor = images if isinstance(layer, _TRANSPOSED) else output
+        positions = seen.numel() // layer.weight.shape[0]  # where the whole weight is applied once
+        gradients = output.requires_grad * (images.requires_grad + layer.weight.requires_grad)
+        self.total += 2 * positions * layer.weight.numel() * (1 + gradients)

@@ -51,8 +51,8 @@ class Ledger:
 
     Attributes:
         down, up: kind -> bytes, from the server and to it.
-        samples: images that clients trained on, counted once per use.
-        flops: floating-point operations of the clients' forward and backward passes.
+        samples: images of their own that clients read inside ``train`` and ``map``, counted once per use.
+        flops: floating-point operations of the layers that ran there, forward and backward.
         client_seconds, server_seconds: time inside ``train`` and ``map``, and the rest of the steps.
         stage_seconds: the same time by the stages that the algorithm names.
     """
@@ -102,6 +102,11 @@ class Ledger:
             yield
         finally:
             self._spans.append((start, self._clock.mark()))
+
+    def count(self, *, samples: int = 0, flops: int = 0) -> None:
+        """Add work of a client."""
+        self.samples += samples
+        self.flops += flops
 
     @contextmanager
     def step_time(self, stage: str | None = None) -> Iterator[None]:

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mosaic_bench.fed.flops import FlopCounter
+from mosaic_bench.fed.ledger import Ledger
 from mosaic_bench.fed.update import Received
 from mosaic_bench.models import Classifier
 
@@ -37,6 +39,29 @@ Loss = Callable[[Classifier, Batch], Tensor]
 def cross_entropy(model: Classifier, batch: Batch) -> Tensor:
     """Mean cross-entropy of the model's logits: the loss of plain local training."""
     return F.cross_entropy(model(batch.images), batch.labels)
+
+
+class CountedLoss:
+    """A loss of one client whose FLOPs go to the ledger.
+
+    Those of the first minibatch of every size are counted and stand for later ones, since counting takes time.
+    """
+
+    def __init__(self, loss: Loss, ledger: Ledger) -> None:
+        self._loss, self._ledger = loss, ledger
+        self._known: dict[int, int] = {}  # images of a minibatch -> FLOPs
+
+    def __call__(self, model: Classifier, batch: Batch) -> Tensor:
+        """Return the loss of a minibatch."""
+        size = len(batch.labels)
+        if size in self._known:
+            value = self._loss(model, batch)
+        else:
+            with FlopCounter() as counter:
+                value = self._loss(model, batch)
+            self._known[size] = counter.total
+        self._ledger.count(flops=self._known[size])
+        return value
 
 
 @dataclass(frozen=True)

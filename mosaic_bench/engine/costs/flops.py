@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from statistics import fmean
 
 import torch
-from torch import Tensor, nn
 
 from mosaic_bench.engine.costs.shape import Images
 from mosaic_bench.fed.assignment import client_widths
+from mosaic_bench.fed.flops import FlopCounter
 from mosaic_bench.models import build
 from mosaic_bench.suite import Cell
 
@@ -25,25 +25,13 @@ class ModelSize:
 
 
 def measure_model(arch: str, norm: str, images: Images) -> ModelSize:
-    """Count the multiply-adds (two operations each) of the convolutions and linear layers in one forward pass.
-
-    Much quicker than the ledger's exact count, which takes seconds for the first model of a process.
-    """
+    """Count what one image's forward pass needs, in eval mode."""
     shape = {"channels": images.channels, "size": images.size, "classes": images.classes}
     with torch.random.fork_rng(devices=()):
         model = build(arch, **shape, width=1.0, norm=norm).eval()
-    flops = 0
-
-    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal flops
-        flops += 2 * output.numel() * layer.weight[0].numel()  # type: ignore[index]
-
-    for layer in model.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            layer.register_forward_hook(count)
-    with torch.inference_mode():
+    with torch.inference_mode(), FlopCounter() as counter:
         model(torch.zeros(1, images.channels, images.size, images.size))
-    return ModelSize(flops, sum(p.numel() for p in model.parameters()))
+    return ModelSize(counter.total, sum(p.numel() for p in model.parameters()))
 
 
 def training_flops(cell: Cell, images: Images, sizes: list[ModelSize]) -> float:

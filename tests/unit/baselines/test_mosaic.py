@@ -182,6 +182,38 @@ def test_variants_run_to_a_finite_end(params: dict[str, Any]) -> None:
         assert all(equal_states(_state(first), _state(other)) for other in others)
 
 
+@pytest.mark.parametrize("method", [Mosaic, StatisticsMosaic, GatedMosaic])
+def test_generators_to_be_averaged_begin_with_the_same_weights_and_others_do_not(method: type[Algorithm]) -> None:
+    for kind in ("average", "ensemble"):
+        algorithm = _started(method, generators=kind)
+        initial = [_state(each) for each in algorithm.generators]
+        do_steps(algorithm, algorithm.steps)
+        final = [_state(each) for each in algorithm.generators]
+        for first, *others in (initial, final):
+            assert all(equal_states(first, other) == (kind == "average") for other in others)
+        assert not equal_states(final[0], initial[0])
+
+
+def test_heads_that_cannot_read_the_global_models_features_are_refused_before_the_first_step() -> None:
+    narrow = {"arch": "resnet8", "width": 0.25, "widths": [0.5, 0.5, 0.5]}
+    family = {"arch": ["resnet8", "cnn"], "width": 0.25}
+    for models in (narrow, family):
+        with pytest.raises(Unsupported, match="feeds the global model's features to the clients' heads"):
+            _started(Mosaic, cell(**CELL | {"models": models}), prototypes="published")
+    averaged = _started(find_algorithm("mosaic/published"), cell(**CELL | {"models": narrow}))
+    do_steps(averaged, averaged.steps)
+    assert torch.isfinite(averaged.teacher(torch.zeros(2, 1, 12, 12))).all()
+
+
+def test_a_term_that_is_never_computed_is_said() -> None:
+    grouped = cell(**CELL | {"models": CELL["models"] | {"norm": "group"}})
+    with pytest.warns(UserWarning, match="no client model has BatchNorm, so inversion_weight does nothing"):
+        _started(Mosaic, grouped)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _started(Mosaic, grouped, inversion_weight=0.0)
+
+
 @pytest.mark.parametrize("params", [{"images": "public"}, {"prototypes": "public"}])
 def test_real_images_and_labels_are_for_those_who_say_so(params: dict[str, Any]) -> None:
     with pytest.raises(PrivacyError, match="public images"):
@@ -204,7 +236,7 @@ def test_labels_of_another_data_set_are_refused_before_the_first_step() -> None:
     parts = split(elsewhere, parse_partition(elsewhere.partition), data)
     train, other = DeviceImages(data.train, data, "cpu"), DeviceImages(data.test, data, "cpu")
     fed = Federation(elsewhere, Task.of(data), train, parts, None, oracle.reveals, other)
-    with pytest.raises(Unsupported, match="those of another data set name other classes"):
+    with pytest.raises(Unsupported, match="those of another data set are of other classes"):
         started(oracle, fed, **oracle.conformance_params)
 
 

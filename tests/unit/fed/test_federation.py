@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from support import cell, federation, separable
 from torch import Tensor
 
-from mosaic_bench.api import ClientData, PrivacyError, Unsupported
+from mosaic_bench.api import Batch, ClientData, PrivacyError, Unsupported, cross_entropy
 from mosaic_bench.data.device import DeviceImages
 from mosaic_bench.fed.ledger import size_in_bytes
 from mosaic_bench.fed.public import PublicImages
-from mosaic_bench.models import recalibrate_
+from mosaic_bench.models import Classifier, recalibrate_
 
 
 def test_every_call_gives_the_same_initial_weights_and_families_differ_by_architecture() -> None:
@@ -55,7 +55,7 @@ def test_a_client_sees_every_image_once_an_epoch_in_an_order_that_changes() -> N
 @pytest.mark.parametrize(("samples", "batch", "steps"), [(33, 16, 2), (34, 16, 3), (32, 16, 2), (5, 16, 1)])
 def test_only_a_remainder_of_one_image_is_dropped(samples: int, batch: int, steps: int) -> None:
     fed = federation(cell(federation={"clients": 1, "rounds": 1}), separable(train=samples, classes=1))
-    data = ClientData(0, fed._train_images, fed._indices[0], 1, 0)
+    data = ClientData(0, fed._train_images, fed._indices[0], 1, 0, fed.ledger)
     assert data.steps_per_epoch(batch) == steps
 
 
@@ -131,6 +131,33 @@ def test_the_ledger_counts_state_bytes_samples_and_flops() -> None:
     dense = 2 * (16 * 9 * 128) + 2 * (128 * 4)
     first_input_needs_no_gradient = 2 * (8 * 25 * 12 * 12)
     assert counts["flops"] == counts["samples"] * (3 * (conv + dense) - first_input_needs_no_gradient)
+
+
+def test_the_ledger_counts_what_a_loss_and_a_map_do_beside_the_model() -> None:
+    fed = federation(cell(), reveals=frozenset({"features"}))
+    model, layer = fed.model(), torch.nn.Linear(144, 5)
+    list(fed.train(fed.broadcast(model, [0])))
+    plain = fed.ledger.counts()
+
+    def with_a_layer(model: Classifier, batch: Batch) -> Tensor:
+        return cross_entropy(model, batch) + layer(batch.images.flatten(1)).sum()
+
+    list(fed.train(fed.broadcast(model, [0]), with_a_layer))
+    forward_and_weights = 2 * 2 * 144 * 5
+    trained = fed.ledger.counts()
+    assert trained["samples"] == 2 * plain["samples"]
+    assert trained["flops"] == 2 * plain["flops"] + plain["samples"] * forward_and_weights
+
+    def describe(data: ClientData) -> Tensor:
+        with torch.no_grad():
+            return layer(torch.cat([data.images().flatten(1), data.images(slice(7)).flatten(1)])).mean(0)
+
+    fed.map(describe, [1, 2], "features")
+    layer(torch.zeros(1, 144))  # at the server
+    mapped = fed.ledger.counts()
+    read = mapped["samples"] - trained["samples"]
+    assert read == sum(len(fed._indices[client]) + 7 for client in (1, 2))
+    assert mapped["flops"] - trained["flops"] == read * 2 * 144 * 5
 
 
 def test_a_slice_costs_its_own_bytes_and_leaves_what_no_client_holds() -> None:

@@ -193,7 +193,8 @@ class Mosaic(Algorithm):
         """Fail before the first step where the clients' heads are to read features that they have no weights for."""
         wholes = [_shapes(model) for model in self.servers.values()]
         unlike = any([_shapes(member)] != wholes for member in self.members)
-        if unlike and self.params.prototypes == "published" and self.params.experts == "logits":
+        reads = "prototypes" in self.reveals and self.params.prototypes == "published"
+        if unlike and reads and self.params.experts == "logits":
             raise Unsupported("feeds the global model's features to the clients' heads, but their models differ")
 
     def _warn(self) -> None:
@@ -202,11 +203,9 @@ class Mosaic(Algorithm):
             warnings.warn("Mosaic: no client model has BatchNorm, so inversion_weight does nothing", stacklevel=3)
         lengths, rounds = self._lengths, self.fed.rounds
         spent = lengths["warm_up"] + lengths["upload"] + lengths["last_round"]
-        if lengths["last_round"] and spent > rounds:
-            warnings.warn(
-                f"Mosaic: spends {spent} rounds where federation.rounds is {rounds}: lower last_rounds",
-                stacklevel=3,
-            )
+        if spent > rounds and (lengths["last_round"] or self.params.warmup_rounds):
+            mend = "lower last_rounds or warmup_rounds"
+            warnings.warn(f"Mosaic: spends {spent} rounds where federation.rounds is {rounds}: {mend}", stacklevel=3)
 
     def predictors(self) -> Predictors:
         """Evaluate the students; once they exist, the teacher and plain ensembles; at the end also what the last rounds

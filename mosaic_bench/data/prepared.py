@@ -73,7 +73,7 @@ def prepared_folder(source: Source, cache: Path) -> Path:
     with _reading(source):
         for path in source.format.sources(source.location):
             stamp.update(_stamp(path.resolve()))
-        for path in source.format.contents(source.location):
+        for path in source.format.contents(source.location.resolve()):
             stamp.update(_stamp(path))
     # A name may be the path of the user's file: the copy goes into the cache, not beside it.
     return cache / f"{Path(source.name).name}-{stamp.hexdigest()}"
@@ -81,7 +81,7 @@ def prepared_folder(source: Source, cache: Path) -> Path:
 
 def _stamp(path: Path) -> bytes:
     status = path.stat()
-    return f" {path} {status.st_size} {status.st_mtime_ns}".encode()
+    return f" {path} {status.st_size} {status.st_mtime_ns}".encode("utf-8", "surrogateescape")
 
 
 @contextmanager
@@ -131,7 +131,8 @@ def discard(folder: Path) -> None:
     """
     try:
         with FileLock(f"{folder}.lock"):
-            shutil.rmtree(folder)
+            if folder.exists():  # another process may have been here before
+                shutil.rmtree(folder)
     except OSError as error:
         raise DataError(f"cannot remove the prepared copy {folder}: {error}") from error
 

@@ -26,6 +26,7 @@ SCHEMA = 1
 """Version of what a key is made of; raised when the meaning of a setting changes."""
 
 MINIMUM_PER_CLIENT = 2  # images; BatchNorm cannot train on one
+_CHANCE = 0.01  # share of public images that may happen to be equal to training images
 
 
 @dataclass(frozen=True)
@@ -226,16 +227,18 @@ def _check_public(planned: PlannedCell, datasets: Datasets) -> None:
         return
     names = (planned.cell.dataset.name, public.source)
     opened = [datasets.open(name) for name in names]
-    if opened[0].digest == opened[1].digest:
-        raise SuiteError(
-            f"{planned.where(('federation', 'public', 'from'))}: {names[1]} is what clients and validation hold; "
-            "name another data set, or write from: train and a fraction"
-        )
     own, other = ((data.size, data.size, data.channels) for data in opened)
     if own != other:
         raise SuiteError(
             f"{planned.where(('federation', 'public', 'from'))}: images of {names[1]} are {_shape(other)}, "
             f"those of {names[0]} are {_shape(own)}; public images need the same shape"
+        )
+    shared, images = datasets.in_common(*names), len(opened[1].train)
+    if shared > _CHANCE * images:
+        raise SuiteError(
+            f"{planned.where(('federation', 'public', 'from'))}: {shared} of the {images} images of {names[1]} are "
+            f"training images of {names[0]}, which clients and validation hold; "
+            "name another data set, or write from: train and a fraction"
         )
 
 

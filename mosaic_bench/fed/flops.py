@@ -10,6 +10,7 @@ from torch.nn.modules.module import register_module_forward_hook
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_LAYERS = (nn.Linear, *_CONVOLUTIONS, *_TRANSPOSED)
 
 
 class FlopCounter:
@@ -17,7 +18,8 @@ class FlopCounter:
 
     A layer of m multiply-adds counts 2m for its forward pass, and 2m more for each gradient that it will be asked for:
     that of its input and that of its weight. Backward passes are counted when the forward pass runs, on the assumption
-    that one follows. Everything else (norms, activations, losses, optimisers, k-means) does not count.
+    that one follows. Everything else (norms, activations, attention, losses, optimisers, k-means, what is called as a
+    function) does not count.
 
     Attributes:
         total: FLOPs so far.
@@ -36,10 +38,10 @@ class FlopCounter:
         self._hook.remove()
 
     def _count(self, layer: nn.Module, args: tuple[Any, ...], named: Mapping[str, Any], output: Any) -> None:
-        if not isinstance(layer, (nn.Linear, *_CONVOLUTIONS, *_TRANSPOSED)):
+        images = next(iter((*args, *named.values())), None)
+        if not isinstance(layer, _LAYERS) or not isinstance(images, Tensor) or not isinstance(output, Tensor):
             return
-        [images] = args or named.values()
-        seen: Tensor = images if isinstance(layer, _TRANSPOSED) else output
+        seen = images if isinstance(layer, _TRANSPOSED) else output
         positions = seen.numel() // layer.weight.shape[0]  # where the whole weight is applied once
         gradients = output.requires_grad * (images.requires_grad + layer.weight.requires_grad)
         self.total += 2 * positions * layer.weight.numel() * (1 + gradients)

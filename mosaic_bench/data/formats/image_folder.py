@@ -9,15 +9,15 @@ import numpy as np
 from mosaic_bench.data.dataset import Split
 from mosaic_bench.data.errors import DataError
 from mosaic_bench.data.formats.base import Decoded, Format, checked_split
-from mosaic_bench.data.formats.images import image_files, open_image, read_images, visible
+from mosaic_bench.data.formats.images import image_tree, open_image, read_images, visible
 
 
 class ImageFolder(Format):
     """`NAME/train/CLASS/*` and `NAME/test/CLASS/*`; `NAME/val` serves where there is no `NAME/test`.
 
     All images must be square and of one size. The data set is grey if its first image is. Labels follow the sorted
-    class names. Images in sub-folders of a class belong to it; what is hidden (a name that begins with a dot) is no
-    class and no image.
+    class names. Images in sub-folders of a class belong to it, but links to folders inside a class are not followed.
+    What is hidden (a name that begins with a dot) is no class and no image.
     """
 
     def sources(self, location: Path) -> list[Path]:
@@ -28,7 +28,7 @@ class ImageFolder(Format):
     def contents(self, location: Path) -> list[Path]:
         """All images: the time of a folder stays as it is when one of them is written again."""
         splits = self._splits(location)
-        return [file for split in splits for folder in _class_folders(split) for file in image_files(folder)]
+        return [file for split in splits for folder in _class_folders(split) for file in image_tree(folder)]
 
     def decode(self, location: Path) -> Decoded:
         """Read all images below `location`."""
@@ -59,7 +59,7 @@ def _class_folders(split: Path) -> list[Path]:
 
 def _files(split: Path) -> dict[str, list[Path]]:
     """The images of each class that has a folder."""
-    files = {folder.name: image_files(folder) for folder in _class_folders(split)}
+    files = {folder.name: image_tree(folder) for folder in _class_folders(split)}
     if not any(files.values()):
         raise DataError(f"{split}: no images. Expected {split}/CLASS/*.png, one folder per class.")
     return files

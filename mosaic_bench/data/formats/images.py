@@ -1,11 +1,13 @@
 """Decoding many image files into one array."""
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.ImageFile import ImageFile
 
 from mosaic_bench.data.errors import DataError
 from mosaic_bench.data.formats.base import damaged
@@ -14,11 +16,17 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".w
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The image files inside `folder`, then those of its sub-folders, each sorted by name; hidden ones are left out."""
-    entries = visible(folder)
-    files = [path for path in entries if path.suffix.lower() in IMAGE_SUFFIXES]
-    folders = [path for path in entries if path.suffix.lower() not in IMAGE_SUFFIXES and path.is_dir()]
-    return [*files, *(file for inner in folders for file in image_files(inner))]
+    """The image files directly inside `folder`, sorted by name; hidden ones are left out."""
+    return [path for path in visible(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
+
+
+def image_tree(folder: Path) -> list[Path]:
+    """The image files of `folder`, then those of each of its sub-folders, which are entered unless hidden or links."""
+    files: list[Path] = []
+    for inner, folders, _ in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        files += image_files(Path(inner))
+    return files
 
 
 def visible(folder: Path) -> list[Path]:
@@ -34,15 +42,25 @@ def open_image(path: Path) -> Image.Image:
     """
     try:
         with Image.open(path) as image:
+            deep = _is_deep(image)
             image.load()
     except FileNotFoundError:
         raise damaged(path, "the file is missing") from None
     # A damaged image fails in whatever its next chunk happens to be.
     except Exception as error:
         raise damaged(path, f"not a readable image ({error})") from error
-    if image.mode.startswith(("I", "F")):
-        raise DataError(f"{path}: its pixels have more than 8 bits (mode {image.mode}). Save it with 8 bits a channel.")
+    if deep:
+        raise DataError(f"{path}: its channels have more than 8 bits. Save it with 8 bits a channel.")
     return image
+
+
+def _is_deep(image: ImageFile) -> bool:
+    """Whether channels have more than 8 bits; of an image that is not decoded yet, since decoding cuts them."""
+    if image.mode.startswith(("I", "F")):
+        return True
+    layouts = [tile[3] for tile in image.tile]
+    highest = [layout[1] for layout in layouts if isinstance(layout, tuple) and image.format == "PPM"]
+    return any(";16" in str(layout) for layout in layouts) or any(value > 255 for value in highest)
 
 
 def read_images(paths: Sequence[Path], size: int, mode: str = "RGB", crop: bool = False) -> np.ndarray:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mosaic_bench.data.dataset import Split
+from mosaic_bench.data.errors import DataError
 from mosaic_bench.data.formats.base import Decoded, Format, checked_split, damaged
 
 REQUIRED = ("x_train", "y_train", "x_test", "y_test")
@@ -64,5 +65,8 @@ def _class_names(arrays: Mapping[str, np.ndarray], path: Path) -> tuple[str, ...
     labels = (arrays["y_train"], arrays["y_test"])
     highest, images = max(int(of_split.max()) for of_split in labels), sum(of_split.size for of_split in labels)
     if highest >= images:
-        raise damaged(path, f"labels run to {highest}, and there are {images} images; expected class numbers from 0")
+        raise DataError(
+            f"{path}: labels run to {highest}, but there are only {images} images. "
+            "Number the classes from 0, or name all of them in an array `classes`."
+        )
     return tuple(str(label) for label in range(1 + highest))

@@ -83,6 +83,7 @@ class Partition(BaseModel, ABC):
         return _repair(_members(owner, clients), self.min_size, rng)
 
     def _checked(self, owner: np.ndarray, images: int, clients: int) -> np.ndarray:
+        owner = np.asarray(owner)
         if owner.shape != (images,) or owner.dtype.kind not in "iu" or owner.min() < 0 or owner.max() >= clients:
             raise DataError(
                 f"{self!r} gave the owners {owner}; "

@@ -131,14 +131,14 @@ class _Stopwatch:
     def _run(self, t: int, count: bool = False) -> _Step:
         """Do step ``t`` as the engine does; counting FLOPs slows it down."""
         federation, ledger = self._bench.federation, self._bench.federation.ledger
-        samples, clients = ledger.samples, ledger.client_seconds
+        clients = ledger.client_seconds
         counter = _FlopCounter() if count else None
         began = self._now()
         federation.begin(t)
         with counter or nullcontext(), seeded(self._cell.seed, "step", t=t), ledger.step_time():
             self._algorithm.step(t)
         seconds = self._now() - began
-        kind = (ledger.samples > samples, ledger.client_seconds > clients)
+        kind = (federation.mean_loss() is not None, ledger.client_seconds > clients)
         self._run_of[kind] += 1
         return _Step(kind, seconds, counter.flops if counter else 0)
 

@@ -65,6 +65,8 @@ def test_the_suites_rounds_are_spent_on_warm_up_upload_and_last_rounds() -> None
 def test_spending_more_rounds_than_the_suite_has_is_said() -> None:
     with pytest.warns(UserWarning, match="spends 23 rounds where federation.rounds is 3"):
         _started(last_rounds=21)
+    with pytest.warns(UserWarning, match="spends 41 rounds where federation.rounds is 3"):
+        _started(warmup_rounds=40)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         _started(last_rounds=1)
@@ -78,6 +80,7 @@ def test_variants_of_the_servers_part_declare_the_same_stages_and_others_do_not(
     assert other[:2] == base[:2]
     assert other[2] != base[2]
     assert Mosaic.stages(Mosaic.Params(expert_lr=0.01), 9, 3)[1] != base[1]
+    assert Mosaic.stages(Mosaic.Params(generators="average"), 9, 3)[2] != base[2]
 
 
 def test_an_ordinary_upload_round_is_one_more_round_of_fedavg() -> None:

@@ -2,6 +2,8 @@
 
 import gzip
 import pickle
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,6 +111,9 @@ def test_tiny_imagenet_is_decoded_with_labels_in_the_order_of_its_list(tmp_path:
     train = (random_images(5, 64, 3), train_labels)
     test = (random_images(3, 64, 3, seed=1), test_labels)
     train_pixels, test_pixels = write_tiny_imagenet(tmp_path, train, test, WNIDS)
+    backup = tmp_path / "train" / WNIDS[0] / "images/backup"  # no part of the published layout
+    backup.mkdir()
+    Image.new("RGB", (64, 64)).save(backup / "copy.JPEG")
     decoded = TinyImageNet().decode(tmp_path)
     assert_split(decoded, "train", train_pixels, train_labels)
     assert_split(decoded, "test", test_pixels, test_labels)
@@ -185,7 +190,10 @@ def test_npz_labels_may_use_their_whole_type(tmp_path: Path, dtype: type, highes
         ({"x_test": random_images(20, 8, 1)}, r"training images are \(8, 8, 3\) but test images \(8, 8, 1\)"),
         ({"x_train": random_images(40, 0, 3)}, r"images of shape \(40, 0, 0, 3\) have no pixels"),
         ({"x_train": random_images(40, 8, 0)}, r"images of shape \(40, 8, 8, 0\) have no pixels"),
-        ({"y_test": np.full(20, 10**13)}, "labels run to 10000000000000, and there are 60 images"),
+        (
+            {"y_test": np.full(20, 10**13)},
+            "labels run to 10000000000000, but there are only 60 images. Number",
+        ),
         ({"classes": np.array("cat")}, r"classes is <U3 \(\), expected one name per class"),
     ],
 )
@@ -237,6 +245,15 @@ def test_images_in_sub_folders_of_a_class_belong_to_it(tmp_path: Path) -> None:
     assert decoded.train.labels.tolist() == [0, 0, 1]
 
 
+def test_a_link_back_to_its_own_class_is_not_followed(tmp_path: Path) -> None:
+    write_image_folders(tmp_path / "own")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "own/train/birds").symlink_to(tmp_path / "elsewhere")
+    Image.new("L", (8, 8), 7).save(tmp_path / "elsewhere/0.png")
+    (tmp_path / "elsewhere/birds").symlink_to(tmp_path / "elsewhere")
+    assert ImageFolder().decode(tmp_path / "own").train.images[:, 0, 0, 0].tolist() == [7, 0, 1]
+
+
 def test_hidden_folders_are_no_classes_and_hidden_files_no_images(tmp_path: Path) -> None:
     write_image_folders(tmp_path)
     for split in ("train", "test"):
@@ -254,11 +271,33 @@ def test_a_training_class_without_images_is_named(tmp_path: Path) -> None:
         ImageFolder().decode(tmp_path)
 
 
+def deep_png(channels: int) -> bytes:
+    """An 8×8 PNG of 16 bits a channel, which Pillow cannot write: grey, grey with alpha, RGB or RGBA."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", 8, 8, 16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
+    rows = (b"\0" + b"\x12\x34" * 8 * channels) * 8
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+DEEP = {
+    **{f"png of {channels} channels": deep_png(channels) for channels in (1, 2, 3, 4)},
+    "grey pgm": b"P5 8 8 65535 " + b"\x12\x34" * 64,
+    "12-bit pgm": b"P5 8 8 4095 " + b"\x02\x34" * 64,
+    "ppm": b"P6 8 8 65535 " + b"\x12\x34" * 192,
+    "float pfm": b"Pf 8 8 -1.0 " + bytes(4 * 64),
+}
+
+
 @pytest.mark.parametrize("name", ["train/cats/0.png", "test/dogs/0.png"])
-def test_images_of_sixteen_bits_are_refused_by_name(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("kind", DEEP)
+def test_images_of_more_than_eight_bits_are_refused_by_name(tmp_path: Path, name: str, kind: str) -> None:
     write_image_folders(tmp_path)
-    Image.fromarray(np.full((8, 8), 1000, np.uint16)).save(tmp_path / name)
-    with pytest.raises(DataError, match=rf"{name}: its pixels have more than 8 bits \(mode I.*Save it with 8 bits"):
+    (tmp_path / name).write_bytes(DEEP[kind])
+    with pytest.raises(DataError, match=rf"{name}: its channels have more than 8 bits. Save it with 8 bits a channel"):
         ImageFolder().decode(tmp_path)
 
 

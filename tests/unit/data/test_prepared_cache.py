@@ -20,7 +20,7 @@ from mosaic_bench.data import DataError, MissingData, open_dataset
 from mosaic_bench.data.dataset import Split
 from mosaic_bench.data.formats import Decoded, Format, Npz
 from mosaic_bench.data.locate import Source
-from mosaic_bench.data.prepared import NotPreparedError, open_source, read_prepared
+from mosaic_bench.data.prepared import NotPreparedError, discard, open_source, read_prepared
 from mosaic_bench.data.verify import verify
 
 
@@ -160,14 +160,42 @@ def test_data_named_by_its_path_is_prepared_in_the_cache(own: Path, tmp_path: Pa
     assert folder.name.startswith("own-")
 
 
-def test_an_image_written_again_in_its_place_is_prepared_anew(tmp_path: Path) -> None:
-    images = [tmp_path / "own" / split / "cats/0.png" for split in ("train", "test")]
-    for image in images:
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("unchanged", ["size", "time"])
+def test_an_image_written_again_in_its_place_is_prepared_anew(tmp_path: Path, split: str, unchanged: str) -> None:
+    for each in ("train", "test"):
+        image = tmp_path / "own" / each / "cats/0.bmp"  # of one size whatever its pixels
         image.parent.mkdir(parents=True)
         Image.new("L", (8, 8), 1).save(image)
     open_dataset("own", [tmp_path], tmp_path / "cache")
-    Image.new("L", (8, 8), 200).save(images[0])
-    assert open_dataset("own", [tmp_path], tmp_path / "cache").train.images.max() == 200
+    image = tmp_path / "own" / split / "cats/0.bmp"
+    before = image.stat()
+    Image.new("L", (8, 8), 200).save(image)
+    if unchanged == "time":
+        image.write_bytes(image.read_bytes() + b"more")
+        os.utime(image, ns=(before.st_atime_ns, before.st_mtime_ns))
+    else:
+        assert image.stat().st_size == before.st_size
+    data = open_dataset("own", [tmp_path], tmp_path / "cache")
+    assert getattr(data, split).images.max() == 200
+
+
+def test_a_folder_of_images_is_prepared_once_however_its_path_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for split in ("train", "test"):
+        image = os.fsencode(tmp_path / "data/own" / split / "cats") + b"/caf\xe9.png"  # from an old archive
+        os.makedirs(os.path.dirname(image))
+        Image.new("L", (8, 8), 1).save(os.fsdecode(image))
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    for directory in (tmp_path / "data", Path("data"), tmp_path / "link"):
+        open_dataset("own", [directory], tmp_path / "cache")
+    assert len([path for path in (tmp_path / "cache").iterdir() if path.is_dir()]) == 1
+
+
+def test_removing_a_copy_that_another_process_has_removed_is_no_error(tmp_path: Path) -> None:
+    discard(tmp_path / "gone-0123")
 
 
 def test_a_copy_that_verify_finds_wrong_is_not_used_again(tmp_path: Path) -> None:

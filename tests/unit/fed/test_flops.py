@@ -80,6 +80,24 @@ def test_outside_nothing_is_counted_and_counters_nest() -> None:
     assert (inner.total, outer.total) == (one, 2 * one)
 
 
+def test_layers_with_more_arguments_count_too_and_strange_ones_do_not() -> None:
+    class Scaled(nn.Linear):
+        def forward(self, x: Tensor, scale: float) -> Tensor:
+            return super().forward(x) * scale
+
+    class Pair(nn.Linear):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+            return x, x
+
+    with FlopCounter() as counter:
+        Scaled(3, 4)(torch.zeros(5, 3), 2.0)
+        Pair(3, 4)(torch.zeros(5, 3))
+    assert counter.total == 2 * 2 * 5 * 3 * 4
+    with FlopCounter() as counter:
+        nn.ConvTranspose2d(3, 4, 3)(torch.zeros(1, 3, 5, 5), [7, 7])
+    assert counter.total == 2 * 2 * 25 * 3 * 4 * 9
+
+
 def test_a_counter_ends_with_an_error() -> None:
     layer = nn.Linear(3, 4)
     with pytest.raises(RuntimeError), FlopCounter() as counter:

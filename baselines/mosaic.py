@@ -40,6 +40,7 @@ from mosaic_bench.api import (
     ClientData,
     Hyperparameters,
     Predictors,
+    PrivacyError,
     Stage,
     Unsupported,
     cross_entropy,
@@ -163,10 +164,10 @@ class Mosaic(Algorithm):
         params, classes = self.params, self.fed.task.classes
         if params.experts == "parameters" and len(self.fed.architectures) > 1:
             raise Unsupported("averages the parameters of experts, but the clients run different architectures")
-        self._check_public()
         self.servers = self.fed.models()
         self.members = nn.ModuleList(self.fed.model(client=client) for client in self._cohort)
-        self._check_heads()
+        self._check_images()
+        self._check_prototypes()
         self._warn()
         self.generators = nn.ModuleList(map(self._generator, self._cohort))
         averaged = classes if params.experts == "parameters" else 0
@@ -182,19 +183,21 @@ class Mosaic(Algorithm):
         freeze_(nn.ModuleList([self.members, self.averaged]))
         nn.ModuleList([self.generators, self.meta]).eval()  # modes are not part of a checkpoint
 
-    def _check_public(self) -> None:
-        """Fail before the first step where public images or labels are wanted that the method cannot have."""
+    def _check_images(self) -> None:
+        """Fail before the first step where public images are wanted that the method cannot have."""
         if self.params.images == "public":
             _ = self.fed.public
-        if self.params.prototypes == "public":
-            _ = self.fed.public.labels
 
-    def _check_heads(self) -> None:
-        """Fail before the first step where the clients' heads are to read features that they have no weights for."""
+    def _check_prototypes(self) -> None:
+        """Fail before the first step where prototypes are wanted that the method cannot have or no head can read."""
+        source = self.prototype_source
+        if source == "public":
+            _ = self.fed.public.labels
+        if source in ("experts", "published") and "prototypes" not in self.reveals:
+            raise PrivacyError("asks clients for prototypes, which it does not declare in `reveals`")
         wholes = [_shapes(model) for model in self.servers.values()]
         unlike = any([_shapes(member)] != wholes for member in self.members)
-        reads = "prototypes" in self.reveals and self.params.prototypes == "published"
-        if unlike and reads and self.params.experts == "logits":
+        if unlike and source == "published" and self.params.experts == "logits":
             raise Unsupported("feeds the global model's features to the clients' heads, but their models differ")
 
     def _warn(self) -> None:
@@ -306,7 +309,7 @@ class Mosaic(Algorithm):
     def make_teacher(self) -> None:
         """Train the meta model on prototypes, unless it is not to be trained, which makes the experts a teacher."""
         self._recalibrate_averaged()
-        if self.params.fusion != "uniform" and self.params.meta_epochs:
+        if self.prototype_source:
             tokens, labels = self._prototypes()
             train_meta_(self.meta, tokens, labels, self.experts.held, self.params, self.fed.rng("meta model"))
 
@@ -326,12 +329,19 @@ class Mosaic(Algorithm):
             return Experts(list(self.averaged), identity, held, self.params.calibrated).eval()
         return Experts(list(self.members), logit_mixing(self.counts), held, self.params.calibrated).eval()
 
+    @property
+    def prototype_source(self) -> str | None:
+        """Which prototypes the teacher learns from; None where it learns from none."""
+        params = self.params
+        if params.fusion == "uniform" or not params.meta_epochs:
+            return None
+        if params.prototypes == "auto":
+            return "experts" if self._alike else "synthetic"
+        return params.prototypes
+
     def _prototypes(self) -> tuple[Tensor, Tensor]:
         """What the experts say on prototypes, (P, C, C), and their classes (P,)."""
-        params, k = self.params, self.params.prototypes_per_class
-        source = params.prototypes
-        if source == "auto":
-            source = "experts" if self._alike else "synthetic"
+        params, k, source = self.params, self.params.prototypes_per_class, self.prototype_source
         if source == "experts":
             return client_prototypes(self.fed, self.experts, self._cohort, k)
         if source == "published":

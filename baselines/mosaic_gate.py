@@ -55,6 +55,10 @@ class GatedMosaic(Mosaic):
         self.gate = self.fed.module("gate", lambda: Gate(self.fed.task.channels, len(self.members))).eval()
 
     @property
+    def prototype_source(self) -> None:
+        """The teacher learns from no prototypes."""
+
+    @property
     def teacher(self) -> nn.Module:
         """Images -> logits."""
         return GatedMembers(self.gate, self.members, self.counts.sum(1), self.params.gate_temperature)

@@ -77,6 +77,10 @@ class StatisticsMosaic(Mosaic):
         self.refitted = False
 
     @property
+    def prototype_source(self) -> None:
+        """The teacher learns from no prototypes."""
+
+    @property
     def teacher(self) -> nn.Module:
         """Images -> logits."""
         return StatisticsClassifier(feature_space(self.fed, self.features, self.params), self.head)

@@ -95,9 +95,12 @@ def _scaled_down(name: str) -> list[str]:
 
 
 def _small_budget(algorithm: str) -> Mapping[str, Any]:
-    """What the conformance suite gives the method, or the one that it is a variant of."""
+    """What conformance gives the method, or the one it is a variant of, but for what the variant leaves out."""
     cls = find_algorithm(algorithm)
-    return find_algorithm(cls.variant_of or algorithm).conformance_params
+    base = find_algorithm(cls.variant_of or algorithm)
+    own, usual = cls.Params(), base.Params()
+    left_out = {key for key in cls.Params.model_fields if getattr(usual, key) and not getattr(own, key)}
+    return {key: value for key, value in base.conformance_params.items() if key not in left_out}
 
 
 def _narrow(models: dict[str, Any]) -> dict[str, Any]:

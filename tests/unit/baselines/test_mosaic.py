@@ -208,6 +208,13 @@ def test_heads_that_cannot_read_the_global_models_features_are_refused_before_th
     assert torch.isfinite(averaged.teacher(torch.zeros(2, 1, 12, 12))).all()
 
 
+def test_prototypes_that_are_not_declared_are_refused_before_the_first_step() -> None:
+    with pytest.raises(PrivacyError, match="asks clients for prototypes, which it does not declare"):
+        _started(find_algorithm("mosaic/no-meta-model"), meta_epochs=2)
+    for method in (StatisticsMosaic, GatedMosaic, find_algorithm("mosaic/uniform-fusion")):
+        _started(method, meta_epochs=2, prototypes="published")
+
+
 def test_a_term_that_is_never_computed_is_said() -> None:
     grouped = cell(**CELL | {"models": CELL["models"] | {"norm": "group"}})
     with pytest.warns(UserWarning, match="no client model has BatchNorm, so inversion_weight does nothing"):

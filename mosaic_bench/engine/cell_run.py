@@ -212,6 +212,7 @@ class _Loop:
         self._folder.append_step({"step": step, "metrics": metrics, "ledger": ledger.counts(), "time": times})
         return metrics
 
+    @torch.no_grad()
     def _privacy(self) -> dict[str, float]:
         bench = self._bench
         held = bench.judged.get("val", bench.judged["test"])

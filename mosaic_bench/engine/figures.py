@@ -23,6 +23,7 @@ PREDICTED = 200
 """Test images whose predictions are kept, of those that there are."""
 
 
+@torch.no_grad()
 def write_figures(folder: CellFolder, bench: Bench, algorithm: Algorithm) -> None:
     """Write what a finished cell can be drawn from: the method's own arrays, samples of generators, predictions."""
     models = _single(algorithm)

@@ -1,4 +1,4 @@
-"""Tiny data sets written in exactly the formats in which the real ones are published."""
+"""Tiny data sets written in exactly the formats in which the real ones are published, and how they should read."""
 
 import gzip
 import pickle
@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 from scipy.io import savemat
+
+from mosaic_bench.data.formats import Decoded
 
 
 def random_images(n: int, size: int, channels: int, seed: int = 0) -> np.ndarray:
@@ -115,3 +117,12 @@ def write_npz(path: Path, n: int = 40, size: int = 8, channels: int = 3, classes
         x_test=random_images(n // 2, size, channels, seed + 1),
         y_test=labels[: n // 2],
     )
+
+
+def assert_split(decoded: Decoded, which: str, images: np.ndarray, labels: np.ndarray) -> None:
+    """A split holds exactly these images and labels."""
+    split = getattr(decoded, which)
+    assert split.images.dtype == images.dtype
+    assert split.labels.dtype == np.int64
+    np.testing.assert_array_equal(split.images, images)
+    np.testing.assert_array_equal(split.labels, labels)

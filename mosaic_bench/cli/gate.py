@@ -46,12 +46,16 @@ def gate(
         raise UserError("--update and --because REASON go together")
     if update and (only or not is_suite_file(suite)):
         raise UserError("--update takes a suite file, and all of its cells")
+    if is_suite_file(suite):
+        from mosaic_bench.suite import find_suite
+
+        suite = find_suite(suite)
     how = {"data": data, "plugin": plugin, "workers": workers, "isolation": isolation}
     with _scratch() as scratch:
         if update and because is not None:
             _update(suite, against, because, results or scratch, scratch, how)
         elif is_suite_file(suite):
-            _gate(_run(suite, _seed(suite, against), results or scratch, only, how), against, only)
+            _gate(_run(suite, _seed(suite, against, only), results or scratch, only, how), against, only)
         else:
             _gate(find_store(suite, results or RESULTS), against, only)
 
@@ -65,7 +69,7 @@ def _gate(store: Store, against: Path, only: Sequence[str] | None) -> None:
 
     study = read_study(store)
     reference = read_reference(against, study.suite)
-    _check_fresh(study, [reference.seed])
+    _check_fresh(study, [reference.seed], only)
     found = drifts(reference, measured(study, reference.seed, only or ()))
     if not found:
         raise UserError(f"{store.path}: no cell of seed {reference.seed}, which the reference is about")
@@ -79,12 +83,14 @@ def _gate(store: Store, against: Path, only: Sequence[str] | None) -> None:
 def _update(suite: Path, against: Path, because: str, results: Path, scratch: Path, how: dict[str, Any]) -> None:
     """Run every seed, and the first one with other kernels, and write the reference."""
     from mosaic_bench.cli.probes import run_probes
-    from mosaic_bench.report.reference import make_reference, write_reference
+    from mosaic_bench.report.reference import enough_seeds, make_reference, write_reference
     from mosaic_bench.report.study import read_study
+    from mosaic_bench.suite import load_suite
 
+    loaded = load_suite(suite)
+    seeds = enough_seeds(loaded.name, loaded.axes)
     study = read_study(_run(suite, None, results, None, how))
-    seeds = study.axes.get("seed", [""])
-    _check_fresh(study, seeds)
+    _check_fresh(study, seeds, None)
     options = [f"--only=seed={seeds[0]}", *_options("--data", how["data"]), *_options("--plugin", how["plugin"])]
     if how["workers"] is not None:
         options += ["--workers", str(how["workers"])]
@@ -104,21 +110,38 @@ def _run(suite: Path, seed: str | None, results: Path, only: Sequence[str] | Non
     return find_store(suite, results)
 
 
-def _seed(suite: Path, against: Path) -> str:
-    """The seed that a suite's reference is about."""
+def _seed(suite: Path, against: Path, only: Sequence[str] | None) -> str:
+    """The seed that a suite's reference is about.
+
+    Raises:
+        UserError: another one is asked for.
+    """
     from mosaic_bench.report.reference import read_reference
     from mosaic_bench.suite import load_suite
+    from mosaic_bench.suite.only import parse_only
 
-    return read_reference(against, load_suite(suite).name).seed
+    loaded = load_suite(suite)
+    seed = read_reference(against, loaded.name).seed
+    if set(parse_only(only or (), loaded.axes).get("seed", [seed])) != {seed}:
+        raise UserError(f"--only: the reference is about seed {seed} alone; leave the seed out")
+    return seed
 
 
-def _check_fresh(study: Study, seeds: Sequence[str]) -> None:
+def _check_fresh(study: Study, seeds: Sequence[str], only: Sequence[str] | None) -> None:
     """Refuse cells that say nothing about the present code.
 
     Raises:
-        UserError: one of them is stale.
+        UserError: one of those that are compared is stale.
     """
-    stale = [result.key for result in study.results if result.stale and result.coordinates.get("seed", "") in seeds]
+    from mosaic_bench.suite.only import select
+
+    coordinates = [result.coordinates for result in study.results]
+    asked = select(coordinates, only, study.axes) if only else [True] * len(coordinates)
+    stale = [
+        result.key
+        for result, yes in zip(study.results, asked, strict=True)
+        if yes and result.stale and result.coordinates.get("seed") in seeds
+    ]
     if stale:
         raise UserError(f"{study.path}: {stale[0]} is stale, as the code has changed; `run --rerun stale`, then gate")
 

@@ -24,6 +24,7 @@ def merge(
     from mosaic_bench.store.merge import merge as merge_stores
 
     target, sources = (first, [second]) if into is None else (into, [first, second])
+    Store(first).suite()  # a mistyped folder is no new one
     done = merge_stores(Store(target), [Store(source) for source in sources])
     console = make_console()
     console.print(f"{target}: {done.copied} cells copied, {done.kept} kept")

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from mosaic_bench.cli.loading import load_jobs, missing_data
 from mosaic_bench.cli.output import make_console, make_table, print_table
@@ -22,6 +20,7 @@ from mosaic_bench.partition_figure import plot_partition
 from mosaic_bench.suite import Cell
 from mosaic_bench.suite.labels import label
 from mosaic_bench.suite.schema import long_form
+from mosaic_bench.suite.source import parse_value
 
 _WIDEST = 20  # classes; the counts of more are left to the figures
 
@@ -73,8 +72,8 @@ def show_suite(
 def _parse(partition: str) -> Any:
     """Read a partition as a suite would, short forms included."""
     try:
-        return long_form("partition", YAML(typ="safe", pure=True).load(partition))
-    except YAMLError as error:
+        return long_form("partition", parse_value(partition))
+    except ValueError as error:
         raise UserError(f"--partition {partition}: not valid YAML") from error
 
 

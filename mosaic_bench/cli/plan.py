@@ -10,7 +10,8 @@ import typer
 from mosaic_bench.cli.loading import load_jobs, missing_data
 from mosaic_bench.cli.options import RESULTS, Data, Devices, Only, Plugin, Results, Set, SuiteFile
 from mosaic_bench.cli.output import amount_of_bytes, duration, make_console, print_rows
-from mosaic_bench.store import State, Status, Store, shown_state
+from mosaic_bench.errors import UserError
+from mosaic_bench.store import Status, Store, shown_state
 
 if TYPE_CHECKING:
     from mosaic_bench.engine.costs import Cost
@@ -45,6 +46,8 @@ def plan(
     ] = None,
 ) -> None:
     """List the cells of a suite with their states and what they are expected to cost."""
+    if speed is not None and calibrate:
+        raise UserError("--calibrate times steps on this machine, and --speed plans for another; leave one out")
     loaded, jobs, datasets = load_jobs(suite, data, set_, only, plugin)
 
     from mosaic_bench.engine.costs import Forecast
@@ -111,7 +114,7 @@ def _summary(
 
 
 def _left(status: Status | None) -> float:
-    """The share of a cell's steps that is still to do."""
-    if status is None or not status.steps or status.state is State.DONE:
+    """The share of an unfinished cell's steps that is still to do."""
+    if status is None or not status.steps:
         return 1.0
     return 1 - status.step / status.steps

@@ -16,8 +16,9 @@ from mosaic_bench.cli.output import make_console
 from mosaic_bench.cli.progress import RunProgress
 from mosaic_bench.cli.reproduce import rerun_options
 from mosaic_bench.cli.tables import write_tables
+from mosaic_bench.engine.rerun import Rerun, forget
 from mosaic_bench.errors import UserError
-from mosaic_bench.store import CellFolder, State, Store, reporting_a_full_disk
+from mosaic_bench.store import CellFolder, Store, reporting_a_full_disk
 from mosaic_bench.suite.labels import telling
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from mosaic_bench.suite import RunSpec, Suite
 
 Isolation = Literal["process", "none"]
-Rerun = Literal["failed", "stale", "all"]
 Backend = Literal["local", "dask"]
 
 
@@ -67,7 +67,6 @@ def run(
     store.check_writable()
     options = rerun_options(jobs, datasets, set_ or (), plugin or ())
 
-    from mosaic_bench.engine.rerun import forget
     from mosaic_bench.engine.slots import choose_devices
     from mosaic_bench.engine.stages import plan_sharing, write_plan
 
@@ -105,6 +104,8 @@ def _on(
     if backend == "dask":
         from mosaic_bench.engine.cluster import ClusterDispatcher
 
+        if per_device is not None:
+            raise UserError("--per-device is for this machine alone; a Dask worker runs one cell at a time")
         count = workers or max(1, cores() // threads)
         return partial(ClusterDispatcher, devices=devices, scheduler=scheduler, workers=count)
     if scheduler is not None:
@@ -188,4 +189,4 @@ def _exit_code(folders: list[CellFolder], interrupted: bool) -> int:
     """0 when every cell is done or unsupported, 130 after an interruption, else 1."""
     if interrupted:
         return 130
-    return 0 if all(folder.status().state in {State.DONE, State.UNSUPPORTED} for folder in folders) else 1
+    return 0 if all(folder.status().state.finished for folder in folders) else 1

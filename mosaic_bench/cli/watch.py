@@ -20,7 +20,6 @@ from mosaic_bench.store.progress import Progress, read_progress
 
 _EVERY = 1.0  # seconds between two looks
 _BAR = 20  # characters
-_FAILED = {State.FAILED, State.DIVERGED, State.TIMEOUT, State.OOM}
 _TO_COME = {State.PLANNED, State.RUNNING, State.INTERRUPTED}
 
 
@@ -51,7 +50,7 @@ def picture(cells: Sequence[Progress], telling: Sequence[str]) -> Group:
             bars.add_row(*_bar(cell, telling))
     lines: list[Any] = [bars] if bars.row_count else []
     lines.append(Text(counted(cells)))
-    failed = [cell for cell in cells if cell.status.state in _FAILED]
+    failed = [cell for cell in cells if cell.status.state.failed]
     if failed:
         last = max(failed, key=lambda cell: cell.changed)
         message = " ".join(last.status.message.split())

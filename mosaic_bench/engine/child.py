@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
@@ -23,9 +22,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mosaic_bench.suite import RunSpec
 
-_CONTEXT: ForkServerContext | SpawnContext = (
-    multiprocessing.get_context("forkserver") if hasattr(os, "fork") else multiprocessing.get_context("spawn")
-)
+_CONTEXT = multiprocessing.get_context("forkserver")
 _STARTING = threading.Lock()  # starting and joining look at all children, which only one thread may do at a time
 
 
@@ -93,10 +90,9 @@ class Child:
 
 def start_server() -> None:
     """Let the process that children are forked from import torch meanwhile."""
-    if isinstance(_CONTEXT, ForkServerContext):
-        with _STARTING:
-            _CONTEXT.set_forkserver_preload(["mosaic_bench.engine.preload"])
-            forkserver.ensure_running()
+    with _STARTING:
+        _CONTEXT.set_forkserver_preload(["mosaic_bench.engine.preload"])
+        forkserver.ensure_running()
 
 
 def _work(task: ChildTask, events: Connection) -> None:

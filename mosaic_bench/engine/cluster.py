@@ -45,10 +45,9 @@ class ClusterDispatcher(Dispatcher):
             return {}
         self._stop_file = folders[0].path.parents[1].resolve() / f".stop.{uuid.uuid4().hex}"
         with _connected(self.scheduler, self.workers) as self._client:
-            try:
-                return super().dispatch(folders)
-            finally:
-                self._stop_file.unlink(missing_ok=True)
+            ended = super().dispatch(folders)
+        self._stop_file.unlink(missing_ok=True)  # stays after a second signal, for workers that live on
+        return ended
 
     def _pass(self, folders: Sequence[CellFolder]) -> Iterable[tuple[str, State]]:
         seen = {folder: self._seen_to(folder) for folder in folders}

@@ -15,6 +15,7 @@ from mosaic_bench.engine.cell_run import CellRun
 from mosaic_bench.engine.dispatch import Dispatcher
 from mosaic_bench.engine.execute import TimedOut, execute, took_too_long
 from mosaic_bench.engine.slots import Slots
+from mosaic_bench.engine.turns import Turns
 from mosaic_bench.store import CellFolder, DiskFull, State
 
 
@@ -28,16 +29,25 @@ class LocalDispatcher(Dispatcher):
 
     slots: Slots = field(kw_only=True)
     _attempts: set[Attempt] = field(default_factory=set, init=False)
+    _turns: Turns = field(default_factory=lambda: Turns(()), init=False)
 
     def _pass(self, folders: Sequence[CellFolder]) -> Iterable[tuple[str, State]]:
         workers = 1 if self.run.isolation == "none" else self.slots.count
-        turns = (joblib.delayed(self._turn)(folder) for folder in folders)
+        self._turns = Turns(folders)
+        turns = (joblib.delayed(self._turn)() for _ in folders)
         yield from joblib.Parallel(n_jobs=workers, backend="threading", return_as="generator_unordered")(turns)
 
-    def _turn(self, folder: CellFolder) -> tuple[str, State]:
+    def _turn(self) -> tuple[str, State]:
+        folder = self._turns.next()
+        try:
+            return folder.key, self._run(folder)
+        finally:
+            self._turns.ended(folder.key)
+
+    def _run(self, folder: CellFolder) -> State:
         state = State.RUNNING if self._stop.is_set() else self._seen_to(folder)
         if state is State.RUNNING:
-            return folder.key, state
+            return state
         try:
             if state is None:
                 self.listener.started(folder.key)
@@ -47,7 +57,7 @@ class LocalDispatcher(Dispatcher):
             state = State.INTERRUPTED
         if state is not State.RUNNING:  # another run was faster
             self.listener.finished(folder.key, state)
-        return folder.key, state
+        return state
 
     def _in_process(self, folder: CellFolder) -> State:
         """Run the cell here, until a second signal interrupts it."""
@@ -57,7 +67,7 @@ class LocalDispatcher(Dispatcher):
                 self.directories,
                 torch.device(device),
                 self.run.checkpoint_every,
-                partial(self._stepped, folder.key, time.monotonic()),
+                partial(self._stepped_here, folder.key, time.monotonic()),
                 self._stop.is_set,
                 self.run.prefixes,
             )
@@ -66,9 +76,13 @@ class LocalDispatcher(Dispatcher):
             except KeyboardInterrupt:
                 return State.INTERRUPTED
 
-    def _stepped(self, key: str, began: float, step: int, steps: int, metrics: dict[str, float]) -> None:
-        """Pass a step on; nothing but the end of a step can keep ``run.timeout`` in our own process."""
+    def _stepped(self, key: str, step: int, steps: int, metrics: dict[str, float]) -> None:
+        self._turns.stepped(key, step)
         self.listener.stepped(key, step, steps, metrics)
+
+    def _stepped_here(self, key: str, began: float, step: int, steps: int, metrics: dict[str, float]) -> None:
+        """Pass a step on; nothing but the end of a step can keep ``run.timeout`` in our own process."""
+        self._stepped(key, step, steps, metrics)
         timeout = self.run.timeout
         if timeout is not None and step < steps and time.monotonic() - began > timeout:
             raise TimedOut(took_too_long(timeout, f"after step {step} of {steps}"))
@@ -84,7 +98,7 @@ class LocalDispatcher(Dispatcher):
         return state
 
     def _in_child(self, folder: CellFolder, device: str) -> State:
-        attempt = Attempt(self._task(folder, device), partial(self.listener.stepped, folder.key))
+        attempt = Attempt(self._task(folder, device), partial(self._stepped, folder.key))
         self._attempts.add(attempt)
         if self._stop.is_set():  # the signal came between the check and the start
             attempt.stop()

@@ -67,6 +67,8 @@ class PrefixStore:
     def claim(self, key: str, waiting: Callable[[], None]) -> Iterator[None]:
         """Be the only one who makes this prefix, for the length of the block, or until this process ends.
 
+        Where the file system knows no locks, several may make it at a time: work done twice, with one outcome.
+
         Args:
             key: of the prefix.
             waiting: called about every second while another holds it; may raise to give up.
@@ -78,6 +80,8 @@ class PrefixStore:
                 lock.acquire(timeout=_PATIENCE)
             except Timeout:
                 waiting()
+            except (OSError, NotImplementedError):
+                break
         try:
             yield
         finally:

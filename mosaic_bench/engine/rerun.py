@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from mosaic_bench.store import CellFolder, Claim, is_stale
+from mosaic_bench.store import CellFolder, Claim, sources_changed
 
 Rerun = Literal["failed", "stale", "all"]
 
@@ -22,4 +22,4 @@ def forget(cells: Iterable[CellFolder], rerun: Rerun) -> None:
 def _is_chosen(folder: CellFolder, rerun: Rerun) -> bool:
     if rerun == "failed":
         return folder.status().state.failed
-    return rerun == "all" or is_stale(folder)
+    return rerun == "all" or sources_changed(folder)

@@ -116,9 +116,20 @@ def read_partition(spec: str | Mapping[str, Any], where: Callable[[Path], str]) 
 
 
 def parse_components(cell: Cell) -> tuple[type[Algorithm], Hyperparameters, Partition]:
-    """Look up a cell that was resolved before: in a child process, or for a rerun."""
-    algorithm = find_algorithm(cell.algorithm.name)
-    return algorithm, algorithm.Params.model_validate(cell.algorithm.params), parse_partition(cell.partition)
+    """Look up a cell that was resolved before: in a child process, or for a rerun.
+
+    Raises:
+        UserError: its algorithm is not here any more, or does not take its hyper-parameters.
+    """
+    name = cell.algorithm.name
+    try:
+        algorithm = find_algorithm(name)
+        return algorithm, algorithm.Params.model_validate(cell.algorithm.params), parse_partition(cell.partition)
+    except KeyError as error:
+        raise UserError(f"there is no algorithm '{name}' here{did_you_mean(name, algorithm_names())}") from error
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"])) or "its hyper-parameters"
+        raise UserError(f"algorithm '{name}': {where}: {error.errors()[0]['msg']}") from error
 
 
 def _job(planned: PlannedCell, datasets: Datasets) -> Job:

@@ -27,10 +27,12 @@ class Shared:
     Attributes:
         setting: hash of what its first steps depend on beside their stages.
         steps: numbers of steps after which another cell is in the same state, ascending.
+        states: names of those states, equal in all cells of the setting that come by them.
     """
 
     setting: str
     steps: tuple[int, ...]
+    states: tuple[str, ...] = ()
 
 
 def stages_of(cell: Cell, algorithm: type[Algorithm], params: Hyperparameters) -> list[Stage]:
@@ -77,10 +79,10 @@ def plan_sharing(jobs: Iterable[Job], datasets: Datasets) -> dict[str, Shared]:
         if stages:
             alike[_setting(job, datasets)][job.key(datasets)] = stages
     return {
-        key: Shared(setting, steps)
+        key: Shared(setting, tuple(states), tuple(states.values()))
         for setting, cells in alike.items()
-        for key, steps in _shared_steps(cells).items()
-        if steps
+        for key, states in _shared_states(cells).items()
+        if states
     }
 
 
@@ -95,7 +97,7 @@ def read_plan(prefixes: Path, key: str) -> Shared:
     """Read what one cell shares: nothing where the plan does not list it or can't be read."""
     try:
         entry = json.loads((prefixes / _PLAN).read_text(encoding="utf-8"))[key]
-        return Shared(entry["setting"], tuple(entry["steps"]))
+        return Shared(entry["setting"], tuple(entry["steps"]), tuple(entry["states"]))
     except (FileNotFoundError, ValueError, KeyError):
         return Shared("", ())
 
@@ -107,22 +109,20 @@ def _setting(job: Job, datasets: Datasets) -> str:
     return fingerprint(setting)
 
 
-def _shared_steps(cells: Mapping[str, Sequence[Stage]]) -> dict[str, tuple[int, ...]]:
+def _shared_states(cells: Mapping[str, Sequence[Stage]]) -> dict[str, dict[int, str]]:
     """Of cells in one setting: cell key -> steps after which it shares its state with another, at a stage's end."""
     candidates = sorted({end for stages in cells.values() for end in ends(stages)})
-    passing: dict[str, set[str]] = defaultdict(set)  # state -> cells that pass through it
+    passed: dict[str, dict[int, str]] = {}  # cell key -> steps -> state
+    passing: dict[str, int] = defaultdict(int)  # state -> cells that pass through it
     ending: set[str] = set()
     for key, stages in cells.items():
         own = ends(stages)
-        for step in (step for step in candidates if step <= own[-1]):
-            state = _state(stages, step)
-            passing[state].add(key)
+        passed[key] = {step: _state(stages, step) for step in candidates if step <= own[-1]}
+        for step, state in passed[key].items():
+            passing[state] += 1
             ending |= {state} if step in own else set()
-    worth = {state for state in ending if len(passing[state]) > 1}
-    return {
-        key: tuple(s for s in candidates if s <= ends(stages)[-1] and _state(stages, s) in worth)
-        for key, stages in cells.items()
-    }
+    worth = {state for state in ending if passing[state] > 1}
+    return {key: {step: state for step, state in states.items() if state in worth} for key, states in passed.items()}
 
 
 def _state(stages: Sequence[Stage], step: int) -> str:

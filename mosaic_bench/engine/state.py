@@ -40,7 +40,7 @@ class StateKeeper:
 
     def __init__(self, algorithm: Algorithm) -> None:
         self._algorithm = algorithm
-        self._from_setup = {name for name, value in self._attributes().items() if _holds_stateful(value)}
+        self._from_setup = {name: set(_stateful(value)) for name, value in self._attributes().items()}
 
     def collect(self) -> dict[str, Any]:
         """Return the state as tensors, plain values and containers of them.
@@ -50,10 +50,21 @@ class StateKeeper:
         """
         state = {}
         for name, value in self._attributes().items():
-            if _holds_stateful(value) and name not in self._from_setup and name not in self._algorithm._made_later:
-                raise StateError(f"self.{name} was made after setup; make it there, or through self.module")
+            self._check_rebuilt(name, set(_stateful(value)))
             state[name] = _pack(value, f"self.{name}")
         return state | {name: _marked(waiting) for name, waiting in self._algorithm._awaiting.items()}
+
+    def _check_rebuilt(self, name: str, places: set[tuple[Any, ...]]) -> None:
+        """Refuse modules and optimisers that ``setup`` would not make again on a resume, or would make elsewhere."""
+        made = self._from_setup.get(name, set())
+        if not places or places == made or name in self._algorithm._made_later:
+            return
+        if not made:
+            raise StateError(f"self.{name} was made after setup; make it there, or through self.module")
+        raise StateError(
+            f"self.{name} holds {len(places)} modules or optimisers, and {len(made)} or others after setup; "
+            "make all of them there, or through self.module"
+        )
 
     def restore(self, state: dict[str, Any]) -> None:
         """Bring ``collect``'s state back into an algorithm whose ``setup`` has run."""
@@ -127,12 +138,13 @@ def _is_state_dict(value: Any) -> bool:
     return isinstance(value, dict) and value.get(_MARK) is True
 
 
-def _holds_stateful(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(map(_holds_stateful, value.values()))
-    if isinstance(value, list | tuple):
-        return any(map(_holds_stateful, value))
-    return isinstance(value, _Stateful)
+def _stateful(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The places of modules and optimisers within a value: keys and indices on the way to each."""
+    if isinstance(value, dict | list | tuple):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _stateful(item, (*place, key))
+    elif isinstance(value, _Stateful):
+        yield place
 
 
 def _modules(value: Any) -> Iterator[nn.Module]:

@@ -47,7 +47,8 @@ def verify(folder: CellFolder, directories: Sequence[Path]) -> Verdict:
         directories: where data sets are looked for.
 
     Raises:
-        UserError: the cell is not done, its files are damaged, or it ran in another numeric environment than is here.
+        UserError: the cell is not done, its files are damaged, it ran in another numeric environment than is here,
+            or its algorithm or data are not here.
     """
     (status, stored), environment = folder.outcome(), folder.environment()
     if status.state is not State.DONE:
@@ -72,6 +73,8 @@ def verify(folder: CellFolder, directories: Sequence[Path]) -> Verdict:
                 should_stop=lambda: any(record["step"] == target for record in again.steps()),
             )
             run_cell(again, how)
+        except UserError:
+            raise  # its data is not here, say: nothing is known of its numbers
         except Exception as error:
             return Verdict([], [f"it fails now: {type(error).__name__}: {error}"])
         pairs = list(zip(stored, again.steps(), strict=False))

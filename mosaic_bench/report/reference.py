@@ -92,6 +92,18 @@ class Reference:
     cells: dict[str, CellReference]
 
 
+def enough_seeds(suite: str, axes: Mapping[str, list[str]]) -> list[str]:
+    """Return the seeds of a grid that a reference can be made of.
+
+    Raises:
+        UserError: they are too few.
+    """
+    seeds = axes.get("seed", [])
+    if len(seeds) < FEWEST_SEEDS:
+        raise UserError(f"{suite}: {len(seeds)} seeds; a reference takes the spread of at least {FEWEST_SEEDS}")
+    return seeds
+
+
 def make_reference(study: Study, probes: Sequence[Study], made: Mapping[str, Any]) -> Reference:
     """Make a reference of a suite that was run with all its seeds.
 
@@ -104,9 +116,7 @@ def make_reference(study: Study, probes: Sequence[Study], made: Mapping[str, Any
     Raises:
         UserError: too few seeds, cells without numbers, or numbers that are finite with some kernels only.
     """
-    seeds = study.axes.get("seed", [])
-    if len(seeds) < FEWEST_SEEDS:
-        raise UserError(f"{study.suite}: {len(seeds)} seeds; a reference takes the spread of at least {FEWEST_SEEDS}")
+    seeds = enough_seeds(study.suite, study.axes)
     by_seed = [_numbers(measured(study, seed)) for seed in seeds]
     others = [_numbers(measured(probe, seeds[0])) for probe in probes]
     cells = {}

@@ -6,10 +6,10 @@ from mosaic_bench.store.full import DiskFull, reporting_a_full_disk
 from mosaic_bench.store.sources import (
     algorithm_files,
     describe_sources,
-    is_stale,
     same_sources,
     shown_state,
     source_digest,
+    sources_changed,
     tree_digests,
 )
 from mosaic_bench.store.store import Store, StoreError
@@ -28,10 +28,10 @@ __all__ = [
     "Watch",
     "algorithm_files",
     "describe_sources",
-    "is_stale",
     "reporting_a_full_disk",
     "same_sources",
     "shown_state",
     "source_digest",
+    "sources_changed",
     "tree_digests",
 ]

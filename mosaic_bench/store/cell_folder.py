@@ -18,7 +18,7 @@ _DAMAGED = "its steps.jsonl is damaged or missing; run the suite again to rebuil
 
 
 class State(str, Enum):
-    """Where a cell stands. ``stale`` is how a done cell shows once its sources have changed; it is not stored."""
+    """Where a cell stands. ``stale`` is how a finished cell shows once its sources have changed; it is not stored."""
 
     PLANNED = "planned"
     RUNNING = "running"
@@ -96,6 +96,12 @@ class CellFolder:
         except (OSError, UserError):
             return False
 
+    @property
+    def held(self) -> bool:
+        """True while a process that is not known to be dead holds the cell, from before it says that it runs."""
+        pulse = Claim.pulse(self.path)
+        return pulse is not None and not pulse.dead
+
     def describe(self, cell: dict[str, Any]) -> None:
         """Write what the cell is."""
         self.path.mkdir(parents=True, exist_ok=True)
@@ -142,7 +148,7 @@ class CellFolder:
 
     def _present_status(self) -> Status:
         status = self._stored_status()
-        if status.state is State.RUNNING and self._claim is None and self._abandoned():
+        if status.state is State.RUNNING and self._claim is None and not self.held:
             status = self._stored_status()  # its owner may have finished it just before letting go
             if status.state is State.RUNNING:
                 return replace(status, state=State.INTERRUPTED, message="its run was killed; run the suite again")
@@ -254,10 +260,6 @@ class CellFolder:
             return Status(**{**stored, "state": State(stored["state"])})
         except (FileNotFoundError, ValueError, TypeError, KeyError):
             return Status()
-
-    def _abandoned(self) -> bool:
-        pulse = Claim.pulse(self.path)
-        return pulse is None or pulse.dead
 
     def _verify(self) -> None:
         if self._claim is not None:

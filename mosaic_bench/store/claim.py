@@ -182,12 +182,13 @@ def _host_and_process(owner: str) -> tuple[str, str]:
 def _host() -> str:
     """Name this machine and its boot so that equal process numbers mean the same process.
 
-    A container is a machine of its own, and so is each boot of a machine that has no id.
+    A container is a machine of its own, and so is each boot of a machine that has no id; macOS has neither an id nor a
+    boot that can be read, so there the network card's number tells machines apart.
     """
     name, boot, space = platform.node() or "host", _text("/proc/sys/kernel/random/boot_id"), ""
     with suppress(OSError):
         space = os.readlink("/proc/self/ns/pid")
-    machine = f"{name} {_text('/etc/machine-id') or boot} {space}"
+    machine = f"{name} {_text('/etc/machine-id') or boot or uuid.getnode()} {space}"
     return f"{name.replace('/', '_')}-{_short(machine)}.{_short(boot)}"
 
 
@@ -204,8 +205,6 @@ def _short(text: str) -> str:
 
 
 def _alive(process: int) -> bool:
-    if os.name != "posix":
-        return True  # nothing harmless to ask with; the heartbeat tells
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mosaic_bench.store.cell_folder import CellFolder, State, Status
+from mosaic_bench.store.cell_folder import CellFolder, Status
 from mosaic_bench.store.store import Store, StoreError
 
 
@@ -75,18 +75,17 @@ def _check_alike(stores: Sequence[Store], suites: Sequence[dict[str, Any]]) -> N
 
 
 def _merge_cell(cell: CellFolder, into: Store, merged: Merged) -> None:
-    own, theirs = into.cell(cell.key), cell.status()
-    if theirs.state is State.RUNNING:
-        merged.running.append(_running(cell))
+    own = into.cell(cell.key)
+    held = next((each for each in (cell, own) if each.held), None)
+    if held is not None:
+        merged.running.append(_running(held))
         return
     if not own.exists:
         _copy(cell, own)
         merged.copied += 1
         return
-    ours = own.status()
-    if ours.state is State.RUNNING:
-        merged.running.append(_running(own))
-    elif ours.state.finished and theirs.state.finished:
+    ours, theirs = own.status(), cell.status()
+    if ours.state.finished and theirs.state.finished:
         merged.kept += 1
         _compare(own, cell, merged)
     elif (theirs.state.finished, theirs.step) > (ours.state.finished, ours.step):
@@ -148,7 +147,7 @@ def _copy(cell: CellFolder, target: CellFolder) -> None:
     """Copy a cell beside its place, then rename it there; what stood there is removed last."""
     with tempfile.TemporaryDirectory(prefix=".merge-", dir=target.path.parent.parent) as folder:
         new, old = Path(folder) / "new", Path(folder) / "old"
-        shutil.copytree(cell.path, new, ignore=shutil.ignore_patterns(".*"))
+        shutil.copytree(cell.path, new, ignore=shutil.ignore_patterns(".*", "claim"))
         if target.path.exists():
             target.path.rename(old)
         new.rename(target.path)
@@ -170,8 +169,13 @@ def _united(stores: Sequence[Store], suites: Sequence[dict[str, Any]], merged: M
                     f"{' · '.join(place)} is {known[1]['key']} in {known[0].path} (kept in the grid) and "
                     f"{entry['key']} in {store.path}: their settings differ"
                 )
-    titles = {name: title for suite in reversed(suites) for name, title in suite["titles"].items()}
-    return {**first, "axes": axes, "titles": titles, "cells": [entry for _, entry in places.values()]}
+    united = {name: _entries(suite.get(name, {}) for suite in suites) for name in ("titles", "reveals")}
+    return {**first, **united, "axes": axes, "cells": [entry for _, entry in places.values()]}
+
+
+def _entries(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """The entries of all; the first one's where several have one."""
+    return {name: value for part in reversed(list(parts)) for name, value in part.items()}
 
 
 def _distinct(labels: Iterable[str]) -> list[str]:

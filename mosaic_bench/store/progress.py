@@ -22,7 +22,7 @@ class Progress:
         key: None while its data is absent.
         coordinates: grid axis -> label.
         status: as stored, with the last step that is known to be done.
-        state: the status's, or stale for a done cell whose sources have changed.
+        state: the status's, or stale for a finished cell whose sources have changed.
         left: seconds until it is done, as far as they can be told; 0 for cells that will not run again.
         changed: when its state was last written, in seconds since 1970; 0 when it never was.
     """

@@ -15,21 +15,17 @@ _PACKAGE = Path(__file__).parents[1]
 _NUMERIC = ("data", "fed", "models", "engine/bench.py", "engine/evaluate.py")  # what numbers are computed by
 
 
-def is_stale(folder: CellFolder) -> bool:
-    """True for a done cell whose algorithm's file or harness has changed since it ran.
+def shown_state(folder: CellFolder, status: Status | None = None) -> State:
+    """Return a cell's state, or stale for a finished one whose sources have changed; ``status`` where it is known.
 
     A cell that was run by an algorithm whose files are not on this machine is not judged.
     """
-    return shown_state(folder) is State.STALE
-
-
-def shown_state(folder: CellFolder, status: Status | None = None) -> State:
-    """Return a cell's state, or stale for a done one whose sources have changed; ``status`` where it is known."""
     state = (status or folder.status()).state
-    return State.STALE if state is State.DONE and _has_changed(folder) else state
+    return State.STALE if state.finished and sources_changed(folder) else state
 
 
-def _has_changed(folder: CellFolder) -> bool:
+def sources_changed(folder: CellFolder) -> bool:
+    """True for a cell that began, however far it is, with sources that are no longer the present ones."""
     recorded = folder.environment().get("sources", {})
     files = [_located(name) for name in recorded.get("files", [])]
     if not files or not all(file.is_file() for file in files):

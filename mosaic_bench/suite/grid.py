@@ -52,8 +52,8 @@ def combinations(source: Source) -> Iterator[list[Choice]]:
     """Yield one list of choices per cell, in the order of the file (the last axis moves fastest).
 
     Raises:
-        SuiteError: an axis that is empty, not a list, or lists a value twice, zipped lists of different lengths, an
-            unknown axis in ``exclude``, or a grid that leaves no cell.
+        SuiteError: an axis that is empty, not a list, or lists a value twice, zipped lists of different lengths or with
+            a row twice, an unknown axis in ``exclude``, or a grid that leaves no cell.
     """
     paths = axis_paths(source)
     product = {name: path for name, path in paths.items() if len(path) == 2}
@@ -128,7 +128,14 @@ def _zip(source: Source, paths: list[Path]) -> list[list[Choice]]:
     if len({len(column) for column in columns}) > 1:
         lengths = ", ".join(f"{column[0].axis} {len(column)}" for column in columns)
         raise SuiteError(f"{source.where(('grid', 'zip'))}: zipped lists differ in length: {lengths}")
-    return [list(row) for row in zip(*columns, strict=True)]
+    rows = [list(row) for row in zip(*columns, strict=True)]
+    seen: set[tuple[str, ...]] = set()
+    for row in rows:
+        names = tuple(label(choice.value) for choice in row)
+        if names in seen:
+            raise SuiteError(f"{source.where(row[0].path)}: grid.zip lists '{' · '.join(names)}' twice")
+        seen.add(names)
+    return rows
 
 
 def _excluded(source: Source, axes: Iterable[str]) -> list[dict[str, Any]]:

@@ -19,7 +19,8 @@ def label(value: Any) -> str:
             return label(value[key]) + _arguments((params if isinstance(params, dict) else {}) | rest)
     if len(value) == 1:
         (name, params), *_ = value.items()
-        return str(name) + _arguments(params if isinstance(params, dict) else {})
+        if params is None or isinstance(params, dict):
+            return str(name) + _arguments(params or {})
     return _arguments(value)
 
 

@@ -149,9 +149,8 @@ def _parse(file: FilePath) -> Source:
         raise SuiteError(f"{file}: not UTF-8 text") from error
     lines: dict[Path, str] = {(): f"{file}:1"}
     try:
-        data = YAML(typ="safe", pure=True).load(text)
-        _note_lines(YAML(typ="safe", pure=True).compose(text), (), file, lines)
-    except YAMLError as error:
+        data = _load(text, file, lines)
+    except (YAMLError, ValueError) as error:
         mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
         line = f":{mark.line + 1}" if mark else ""
         raise SuiteError(f"{file}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
@@ -160,6 +159,25 @@ def _parse(file: FilePath) -> Source:
     if not isinstance(data, dict):
         raise SuiteError(f"{file}:1: a suite is a mapping with at least 'suite' and 'grid'")
     return Source(data, lines)
+
+
+def parse_value(text: str) -> Any:
+    """Read the YAML of one value, such as stands on a command line.
+
+    Raises:
+        ValueError: it is not valid, or contains itself.
+    """
+    try:
+        return _load(text, FilePath(), {})
+    except (YAMLError, RecursionError) as error:
+        raise ValueError(text) from error
+
+
+def _load(text: str, file: FilePath, lines: dict[Path, str]) -> Any:
+    """Read YAML, and note the line of every key. Dates and tagged numbers that are none raise ``ValueError``."""
+    data = YAML(typ="safe", pure=True).load(text)
+    _note_lines(YAML(typ="safe", pure=True).compose(text), (), file, lines)
+    return data
 
 
 def _note_lines(node: Node, path: Path, file: FilePath, lines: dict[Path, str]) -> None:

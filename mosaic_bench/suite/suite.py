@@ -9,8 +9,6 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from mosaic_bench.errors import did_you_mean
 from mosaic_bench.suite.axes import indistinguishable, owner
@@ -20,7 +18,7 @@ from mosaic_bench.suite.labels import label
 from mosaic_bench.suite.only import select
 from mosaic_bench.suite.report_schema import HeadlineSpec, ReportSpec, TableSpec
 from mosaic_bench.suite.schema import Cell, RunSpec, SuiteFile, long_form
-from mosaic_bench.suite.source import Source, nearest, read_source
+from mosaic_bench.suite.source import Source, nearest, parse_value, read_source
 
 _CELL_SECTIONS = tuple(Cell.model_fields)
 
@@ -109,8 +107,8 @@ def _parse_set(text: str) -> tuple[tuple[str, ...], Any]:
         depth = 2 if path[1:2] == ("zip",) else 1
         path = (*path[:depth], ".".join(path[depth:])) if path[depth:] else path
     try:
-        return path, YAML(typ="safe", pure=True).load(value)
-    except YAMLError as error:
+        return path, parse_value(value)
+    except ValueError as error:
         raise SuiteError(f"--set {text}: the value is not valid YAML") from error
 
 

@@ -1,12 +1,15 @@
 """Cells whose sources have changed are stale; verify clears them when their bits agree, and names what differs."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from calls import Call
 from runs import mosaic
 
-from mosaic_bench.store import CellFolder, State, Store, is_stale, shown_state
+from mosaic_bench.engine.rerun import forget
+from mosaic_bench.store import CellFolder, State, Store, shown_state
 from mosaic_bench.store.sources import algorithm_files, source_digest
 
 PLUGIN = '''
@@ -75,13 +78,13 @@ def as_it_was(aged: Aged) -> None:
 
 def test_words_and_layout_make_nothing_stale_but_code_does(aged: Aged) -> None:
     aged.edit('"""Rounds of averaging that wander off."""', '"""Other words."""  # and a comment')
-    assert not is_stale(aged.cell("wander"))
+    assert shown_state(aged.cell("wander")) is not State.STALE
     aged.edit("0.05", "0.06")
-    assert is_stale(aged.cell("wander"))
+    assert shown_state(aged.cell("wander")) is State.STALE
     assert shown_state(aged.cell("wander")) is State.STALE
     assert shown_state(aged.cell("fedavg")) is State.DONE
     aged.plugin.write_text("no longer Python(")
-    assert is_stale(aged.cell("wander"))
+    assert shown_state(aged.cell("wander")) is State.STALE
 
 
 def test_the_same_bytes_are_never_stale_though_another_python_may_write_other_syntax_trees(aged: Aged) -> None:
@@ -90,9 +93,9 @@ def test_the_same_bytes_are_never_stale_though_another_python_may_write_other_sy
     elsewhere = environment["sources"] | {"algorithm": "another", "harness": "other"}
     try:
         cell.write_environment(environment | {"sources": elsewhere})
-        assert not is_stale(cell)
+        assert shown_state(cell) is not State.STALE
         aged.edit('"""Rounds of averaging that wander off."""', '"""Other words."""')
-        assert is_stale(cell)
+        assert shown_state(cell) is State.STALE
     finally:
         cell.write_environment(environment)
 
@@ -111,18 +114,18 @@ def test_every_verb_says_so(aged: Aged, call: Call) -> None:
 
 def test_a_file_that_is_not_here_is_not_judged(aged: Aged) -> None:
     aged.plugin.unlink()
-    assert not is_stale(aged.cell("wander"))
+    assert shown_state(aged.cell("wander")) is not State.STALE
 
 
 def test_verify_clears_what_still_comes_out_the_same(aged: Aged) -> None:
     cell = aged.cell("wander")
     before = cell.steps()
     aged.edit("0.1 if t < 2 else 0.05", "0.05 if t >= 2 else 0.1")
-    assert is_stale(cell)
+    assert shown_state(cell) is State.STALE
     done = mosaic("verify", cell.key, "--results", aged.results)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{cell.key}: the same to the last bit in evaluated steps 1, 2, 3; not stale\n"
-    assert not is_stale(cell)
+    assert shown_state(cell) is not State.STALE
     assert cell.steps() == before
     assert cell.environment()["verified"]["steps"] == [1, 2, 3]
 
@@ -137,7 +140,7 @@ def test_verify_looks_beyond_the_shared_stages_and_names_the_numbers_that_differ
     assert lines
     assert all(line.startswith(f"{cell.key}: step 3: ") for line in lines)
     assert not any("loss/train" in line and f"was {loss} and" not in line for line in lines)
-    assert is_stale(cell)
+    assert shown_state(cell) is State.STALE
 
 
 def test_verify_says_when_the_code_fails_or_the_place_is_another(aged: Aged, call: Call) -> None:
@@ -156,6 +159,39 @@ def test_verify_says_when_the_code_fails_or_the_place_is_another(aged: Aged, cal
     ended = call("verify", other.key, "--results", aged.results)
     assert ended.code == 2
     assert "only a cell that is done can be verified; this one is failed" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "message"),
+    [
+        ("gone", {}, "there is no algorithm 'gone' here"),
+        ("fedavg", {"gone": 1}, "algorithm 'fedavg': gone: Extra inputs are not permitted"),
+    ],
+)
+def test_verify_says_what_is_not_here_any_more(
+    aged: Aged, call: Call, tmp_path: Path, name: str, params: dict[str, int], message: str
+) -> None:
+    shutil.copytree(aged.results, tmp_path / "results")
+    cell = Store(tmp_path / "results/age").cell(aged.cell("fedavg").key)
+    cell.set_status(replace(cell.status(), state=State.DONE))
+    described = cell.description()
+    cell.describe(described | {"cell": described["cell"] | {"algorithm": {"name": name, "params": params}}})
+    ended = call("verify", cell.key, "--results", tmp_path / "results")
+    assert (ended.code, ended.out) == (2, "")
+    assert message in ended.err
+
+
+@pytest.mark.parametrize("state", [State.DONE, State.UNSUPPORTED, State.INTERRUPTED, State.FAILED])
+def test_whatever_began_with_older_sources_starts_again(aged: Aged, tmp_path: Path, state: State) -> None:
+    shutil.copytree(aged.results, tmp_path / "results")
+    store = Store(tmp_path / "results/age")
+    cells = {name: store.cell(aged.cell(name).key) for name in ("wander", "fedavg")}
+    for cell in cells.values():
+        cell.set_status(replace(cell.status(), state=state))
+    aged.edit("0.05", "0.06")
+    assert (shown_state(cells["wander"]) is State.STALE) == state.finished
+    forget(cells.values(), "stale")
+    assert {name: cell.status().state for name, cell in cells.items()} == {"wander": State.PLANNED, "fedavg": state}
 
 
 def test_files_that_an_algorithm_imports_from_its_own_package_count(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import torch
 from support import describe, exact, jobs_of, run_until
 
 from mosaic_bench.engine.resolve import Job
-from mosaic_bench.store import CellFolder, State, is_stale
+from mosaic_bench.store import CellFolder, State, shown_state
 
 SUITE = """
 suite: tiny
@@ -136,4 +136,4 @@ def test_a_cell_that_goes_on_from_an_older_checkpoint_is_as_old_as_that(suite: P
     run_until(folder, [], stop_after=1)
     assert run_until(folder, []) is State.DONE
     assert folder.environment()["sources"]["algorithm"] == "older"
-    assert is_stale(folder)
+    assert shown_state(folder) is State.STALE

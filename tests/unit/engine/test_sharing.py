@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import subprocess
@@ -228,6 +229,17 @@ def test_a_claim_ends_with_the_process_that_holds_it(tmp_path: Path) -> None:
     with PrefixStore(tmp_path, 0).claim("a", waiting):
         assert waited
     assert holder.wait() == -signal.SIGKILL
+
+
+def test_a_file_system_without_locks_makes_nobody_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*arguments: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    store = PrefixStore(tmp_path, GIGABYTE)
+    with store.claim("a", pytest.fail), store.claim("a", pytest.fail):
+        assert store.save("a", {"w": 1})
+    assert store.load("a", torch.device("cpu")) == {"w": 1}
 
 
 def test_one_who_waits_can_be_told_to_stop(tmp_path: Path) -> None:

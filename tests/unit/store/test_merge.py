@@ -172,6 +172,41 @@ def test_a_running_cell_is_left_alone(make: Callable[..., Store], where: str) ->
     assert content(stores["a"].cell(KEYS[0]).path) == before
 
 
+@pytest.mark.parametrize("where", ["a", "b"])
+def test_a_cell_that_a_process_only_prepares_is_left_alone(make: Callable[..., Store], where: str) -> None:
+    stores = {"a": make("a"), "b": make("b", 0)}
+    if where == "a":
+        stores["a"].cell(KEYS[0]).describe({"key": KEYS[0]})
+    claim = Claim.take(stores[where].cell(KEYS[0]).path)
+    assert claim is not None
+    assert len(merge(stores["a"], [stores["b"]]).running) == 1
+    assert stores["a"].cell(KEYS[0]).steps() == []
+    claim.verify()
+    claim.release()
+    assert merge(stores["a"], [stores["b"]]).copied == 1
+    assert len(stores["a"].cell(KEYS[0]).steps()) == 1
+
+
+def test_the_claim_of_a_process_that_died_is_not_copied(make: Callable[..., Store]) -> None:
+    first, second = make("a"), make("b", 0)
+    claim = Claim.take(second.cell(KEYS[0]).path)
+    assert claim is not None
+    held = next((second.cell(KEYS[0]).path / "claim").iterdir())
+    host, _, _ = held.name.rpartition("-")[0].rpartition("-")
+    held.rename(held.with_name(f"{host}-{2**22 + 1}-{held.name.rpartition('-')[2]}"))  # no process has that number
+    assert merge(first, [second]).copied == 1
+    assert not (first.cell(KEYS[0]).path / "claim").exists()
+
+
+def test_titles_and_what_methods_reveal_are_those_of_both(make: Callable[..., Store]) -> None:
+    first, second = make("a", 0), make("b", 1)
+    grid(first, {"0": KEYS[0]}, reveals={"fedavg": []})
+    grid(second, {"1": KEYS[1]}, titles={"fedavg": "Other", "fedgen": "FedGen"}, reveals={"fedgen": ["label counts"]})
+    merge(first, [second])
+    assert first.suite()["titles"] == {"fedavg": "FedAvg", "fedgen": "FedGen"}
+    assert first.suite()["reveals"] == {"fedavg": [], "fedgen": ["label counts"]}
+
+
 def test_one_place_of_the_grid_with_two_keys_is_a_conflict(make: Callable[..., Store]) -> None:
     first, second = make("a", 0), make("b", 1)
     grid(second, {"0": KEYS[1]})

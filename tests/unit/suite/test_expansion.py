@@ -83,6 +83,7 @@ def test_durations(load: Load, written: str, seconds: float | None) -> None:
         ({"name": "dense", "params": None}, "dense"),
         ({"dirichlet": {"alpha": 0.1}}, "dirichlet(alpha=0.1)"),
         ({"dirichlet": None}, "dirichlet"),
+        ({"rounds": 2}, "(rounds=2)"),
         (["resnet8", "cnn"], "resnet8/cnn"),
         ({"arch": "resnet18", "widths": {"rho": 5, "sigma": 4}}, "resnet18(widths=(rho=5, sigma=4))"),
         ({"arch": ["resnet8", "cnn"], "assign": [0, 1]}, "resnet8/cnn(assign=0/1)"),

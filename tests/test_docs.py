@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from statistics import fmean
 from typing import get_args
 
 import pytest
@@ -20,6 +19,7 @@ from mosaic_bench.cli import app
 from mosaic_bench.data.catalog import CATALOG
 from mosaic_bench.engine.algorithms import algorithm_names, find_algorithm, load_plugins
 from mosaic_bench.models import ARCHITECTURES, build, width_ratios
+from mosaic_bench.report.entry import Entry
 from mosaic_bench.store import State, Store
 from mosaic_bench.suite import PlotSpec, TableSpec, find_suite, load_suite
 
@@ -62,20 +62,20 @@ def test_every_algorithm_is_in_the_table_with_what_it_uses_beside_weights() -> N
     [("baselines", "Equal rounds", (2, 5)), ("baselines-one-shot", "One upload", (0, 2))],
 )
 def test_the_page_on_baselines_gives_the_reference_results(suite: str, heading: str, columns: tuple[int, int]) -> None:
-    """Mean accuracy after the last step, in %, of every row with results."""
+    """Mean accuracy after the last step, in %, of every row with results, as `tables` prints it."""
     store = Store(DOCS.parent / "results" / "reference" / "baselines" / suite)
     found: dict[tuple[str, str], list[float]] = {}
     for entry in store.suite()["cells"]:
         folder, at = store.cell(entry["key"]), entry["coordinates"]
         if folder.status().state is State.DONE:
             name = (at["algorithm"], at["dataset"].partition("(")[0])
-            found.setdefault(name, []).append(100 * folder.steps()[-1]["metrics"]["acc/server@test"])
+            found.setdefault(name, []).append(folder.steps()[-1]["metrics"]["acc/server@test"])
     titles = store.suite()["titles"] | {"fedftg(batch_norm=batch)": "FedFTG, `batch_norm: batch`"}
     table = rows("baselines.md", heading)
     assert found
     for (algorithm, dataset), accuracies in found.items():
         column = columns[["fmnist", "cifar10-small"].index(dataset)]
-        assert table[titles[algorithm].strip("`")][column].split(" ± ")[0] == f"{fmean(accuracies):.1f}"
+        assert table[titles[algorithm].strip("`")][column].split(" ± ")[0] == Entry.of(accuracies, "none").number
 
 
 def test_every_architecture_is_in_the_table_with_its_parameters() -> None:

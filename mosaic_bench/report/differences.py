@@ -9,6 +9,7 @@ import numpy as np
 
 from mosaic_bench.report.entry import POINTS, Entry
 from mosaic_bench.report.layout import Label, Layout, Place
+from mosaic_bench.report.quantities import keys_of
 from mosaic_bench.report.study import Study
 
 
@@ -37,7 +38,11 @@ def first_rows(layout: Layout) -> dict[Label, Label]:
 
 def _difference(study: Study, numbers: Sequence[int], reference: Sequence[int]) -> Entry:
     values = study.cells["value"].to_numpy()
-    first = {study.results[number].coordinates.get("seed"): values[number] for number in reference}
-    found = [values[n] - first.get(study.results[n].coordinates.get("seed"), np.nan) for n in numbers]
-    measured = [difference for difference in found if not np.isnan(difference)]
-    return Entry.of(measured, "none", POINTS) if measured else Entry.absent()
+    first = {study.results[number].coordinates.get("seed"): number for number in reference}
+    pairs = [(n, first[seed]) for n in numbers if (seed := study.results[n].coordinates.get("seed")) in first]
+    measured = [pair for pair in pairs if not np.isnan(values[list(pair)]).any()]
+    if not measured:
+        return Entry.absent()
+    own, theirs = zip(*measured, strict=True)
+    differences = Entry.of(values[list(own)] - values[list(theirs)], "none", POINTS)
+    return replace(differences, keys=keys_of(study, [*own, *theirs]))

@@ -53,7 +53,7 @@ def render_latex(table: Table, suite: str) -> str:
     """
     letters = _width(table)
     heading = [*_row_headings(table), *_column_headings(table)]
-    body = [[*map(escape, table.row_labels(n)), *_entries(table, row)] for n, row in enumerate(table.rows)]
+    body = [[*_labels(table, n), *_entries(table, row)] for n, row in enumerate(table.rows)]
     # Row labels are columns of their own: Styler refuses an index in which a label stands twice.
     columns = pd.MultiIndex.from_tuples(heading) if len(heading[0]) > 1 else pd.Index([name for (name,) in heading])
     text = (
@@ -115,6 +115,12 @@ def _row_headings(table: Table) -> list[tuple[str, ...]]:
 
 def _column_headings(table: Table) -> list[tuple[str, ...]]:
     return [tuple(_label(part, table) for part in column) or ("accuracy",) for column in table.columns]
+
+
+def _labels(table: Table, number: int) -> list[str]:
+    """A row's labels; a first one that the end of the line above would take for its own argument is kept from it."""
+    first, *others = map(escape, table.row_labels(number))
+    return [f"{{}}{first}" if first.startswith(("[", "*")) else first, *others]
 
 
 def _entries(table: Table, row: Label) -> list[str]:

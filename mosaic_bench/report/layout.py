@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mosaic_bench.suite.axes import label_on, named, owner
+from mosaic_bench.suite.axes import label_on, named
 from mosaic_bench.suite.labels import head, without_shared_arguments
+from mosaic_bench.suite.owner import owner
 
 Label = tuple[str, ...]
 """Labels of a row or a column, the outermost level first."""

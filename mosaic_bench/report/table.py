@@ -131,7 +131,7 @@ def _marked(layout: Layout, entries: dict[Place, Entry], spec: TableSpec) -> dic
 
 def _caveats(study: Study, layout: Layout, entries: dict[Place, Entry], spec: TableSpec, notes: Notes) -> None:
     """Say what the numbers do not support."""
-    if any("†" in display(label, study.titles) for row in layout.rows for label in row):
+    if any("†" in display(label, study.titles) for place in (*layout.rows, *layout.columns) for label in place):
         notes.add("† departs from the paper it is named after.")
     most = most_seeds(entries)
     notes.add(_CAVEATS.get(spec.preset, ""))

@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from mosaic_bench.suite.labels import arguments
+from mosaic_bench.suite.owner import owner
 from mosaic_bench.suite.schema import ModelsSpec
-
-
-def owner(axis: str, axes: Iterable[str]) -> str | None:
-    """Return the axis of the grid that a table's axis shows: itself, or ``models`` for ``models.extract``."""
-    known = set(axes)
-    return next((name for name in (axis, axis.rpartition(".")[0]) if name in known), None)
 
 
 def label_on(axis: str, coordinates: Mapping[str, str]) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator, Field, model_validator
 
 from mosaic_bench.suite.errors import LocatedError
+from mosaic_bench.suite.owner import owner
 from mosaic_bench.suite.section import Section
 
 
@@ -92,7 +93,7 @@ class TableSpec(Section):
             return rows, self.columns
         first = {"alpha": ["dataset", "partition.alpha"], "widths": ["models.widths", "models.extract"]}
         wanted = [axis for axis in first.get(self.preset, []) if axis != "dataset" or axis in grid]
-        shown = {axis.partition(".")[0] for axis in (*wanted, *rows)}
+        shown = {owner(axis, grid) for axis in (*wanted, *rows)}
         others = [axis for axis in grid if axis not in shown and axis != "seed"]
         return rows, [*others, *wanted] if self.preset == "widths" else [*wanted, *others]
 

@@ -11,11 +11,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from mosaic_bench.errors import did_you_mean
-from mosaic_bench.suite.axes import indistinguishable, owner
+from mosaic_bench.suite.axes import indistinguishable
 from mosaic_bench.suite.errors import Path, SuiteError, explain
 from mosaic_bench.suite.grid import Choice, axis_paths, check_axes, combinations, matches
 from mosaic_bench.suite.labels import label
 from mosaic_bench.suite.only import select
+from mosaic_bench.suite.owner import owner
 from mosaic_bench.suite.report_schema import HeadlineSpec, ReportSpec, TableSpec
 from mosaic_bench.suite.schema import Cell, RunSpec, SuiteFile, long_form
 from mosaic_bench.suite.source import Source, nearest, parse_value, read_source

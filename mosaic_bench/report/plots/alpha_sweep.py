@@ -113,7 +113,7 @@ def _on_sweep(coordinates: Mapping[str, str], scheme: str) -> dict[str, str]:
 
 
 def _is_alpha_axis(axis: str) -> bool:
-    return axis == "partition" or axis.endswith(".alpha")
+    return axis == "partition" or (axis.startswith("partition.") and axis.endswith(".alpha"))
 
 
 def _alpha(coordinates: Mapping[str, str]) -> float | None:

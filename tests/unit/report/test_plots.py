@@ -114,6 +114,12 @@ def test_schemes_that_differ_in_more_than_alpha_are_different_sweeps(tmp_path: P
     }
 
 
+def test_a_hyper_parameter_of_that_name_is_not_swept(tmp_path: Path) -> None:
+    axes = {"algorithm.params.alpha": ["7", "8"], "partition": ["dirichlet(alpha=0.1)", "dirichlet(alpha=1)"]}
+    made = write_study(tmp_path / "sweep", axes, lambda cell: 0.5)
+    assert list(one(read_study(made), "alpha_sweep").data["alpha"]) == [0.1, 1.0] * 2
+
+
 def test_a_grid_without_an_algorithm_has_a_sweep_too(tmp_path: Path) -> None:
     axes = {"partition": ["dirichlet(alpha=0.1)", "dirichlet(alpha=1)", "iid"], "seed": ["0", "1"]}
     made = write_study(tmp_path / "sweep", axes, lambda cell: 0.5)

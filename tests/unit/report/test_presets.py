@@ -245,6 +245,12 @@ def hard(path: Path) -> Table:
     return make_table(study, TableSpec(name="hard", shade="seeds"))
 
 
+def bracketed(path: Path) -> Table:
+    """Rows that begin with what LaTeX takes for an argument of the line above, in its own letters and by name."""
+    axes = {"dataset": ["[x]", "*y", "数"], "seed": ["0", "1"]}
+    return make_table(read_study(write_study(path / "bracketed", axes, lambda cell: 0.5)), TableSpec(name="bracketed"))
+
+
 def test_the_hard_table_has_every_kind_of_gap(tmp_path: Path) -> None:
     gaps = {entry.gap for entry in hard(tmp_path).entries.values()}
     assert gaps >= {"n/a", "fail", "--", "oom", "div"}
@@ -252,7 +258,8 @@ def test_the_hard_table_has_every_kind_of_gap(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_every_table_compiles(tmp_path: Path) -> None:
-    tables = [preset(name, tmp_path) for name in PRESETS] + [hard(tmp_path), shaded(tmp_path, "seeds", 8)]
+    presets = [preset(name, tmp_path) for name in PRESETS]
+    tables = [*presets, hard(tmp_path), shaded(tmp_path, "seeds", 8), bracketed(tmp_path)]
     body = "\n".join(render_latex(table, "paper") for table in tables)
     references = " ".join(rf"\ref{{{label}}}" for label in re.findall(r"\\label\{(.*?)\}", body))
     document = (

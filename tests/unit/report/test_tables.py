@@ -297,6 +297,24 @@ def test_a_named_variant_keeps_its_title_and_dagger_in_a_table() -> None:
     assert r"Mosaic (statistics)$\dagger$ & \textbf{50.0} \\" in render_latex(made, "s").splitlines()
 
 
+def test_dotted_axes_of_the_rows_are_no_columns_too() -> None:
+    places = {(name, rounds): [0.5] for name in ("fedavg", "dense") for rounds in ("10", "20")}
+    made = table(grid(places, "algorithm", "federation.rounds"), rows=["algorithm", "federation.rounds"])
+    assert made.columns == [()]
+    assert len(made.rows) == len(made.entries) == 4
+
+
+@pytest.mark.parametrize(("rows", "columns"), [("algorithm", "partition"), ("partition", "algorithm")])
+def test_the_dagger_is_explained_wherever_it_stands(rows: str, columns: str) -> None:
+    places = {(name, partition): [0.5] for name in ("fedavg", "x") for partition in ("iid", "shards")}
+    titles = {"x": "X†", "fedavg": "FedAvg"}
+    study = Study(grid(places, "algorithm", "partition"), ReportSpec(), "s", "S", titles)
+    made = make_table(study, TableSpec(rows=[rows], columns=[columns]))
+    assert [note.text for note in made.notes if note.text.startswith("†")] == [
+        "† departs from the paper it is named after."
+    ]
+
+
 # -- rendered ---------------------------------------------------------------------------------------------------------
 
 

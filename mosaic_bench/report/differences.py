@@ -44,5 +44,5 @@ def _difference(study: Study, numbers: Sequence[int], reference: Sequence[int]) 
     if not measured:
         return Entry.absent()
     own, theirs = zip(*measured, strict=True)
-    differences = Entry.of(values[list(own)] - values[list(theirs)], "none", POINTS)
+    differences = Entry.of((values[list(own)] - values[list(theirs)]).tolist(), "none", POINTS)
     return replace(differences, keys=keys_of(study, [*own, *theirs]))

@@ -135,8 +135,7 @@ def _check_fresh(study: Study, seeds: Sequence[str], only: Sequence[str] | None)
     """
     from mosaic_bench.suite.only import select
 
-    coordinates = [result.coordinates for result in study.results]
-    asked = select(coordinates, only, study.axes) if only else [True] * len(coordinates)
+    asked = select([result.coordinates for result in study.results], only or (), study.axes)
     stale = [
         result.key
         for result, yes in zip(study.results, asked, strict=True)

@@ -46,7 +46,7 @@ class ClusterDispatcher(Dispatcher):
         self._stop_file = folders[0].path.parents[1].resolve() / f".stop.{uuid.uuid4().hex}"
         with _connected(self.scheduler, self.workers) as self._client:
             ended = super().dispatch(folders)
-        self._stop_file.unlink(missing_ok=True)  # stays after a second signal, for workers that live on
+        self._stop_file.unlink(missing_ok=True)  # stays after a second signal or a full disk, for workers that live on
         return ended
 
     def _pass(self, folders: Sequence[CellFolder]) -> Iterable[tuple[str, State]]:

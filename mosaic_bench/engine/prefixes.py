@@ -80,7 +80,7 @@ class PrefixStore:
                 lock.acquire(timeout=_PATIENCE)
             except Timeout:
                 waiting()
-            except (OSError, NotImplementedError):
+            except (OSError, NotImplementedError):  # no locks here: nobody can be made to wait
                 break
         try:
             yield

@@ -40,7 +40,7 @@ class StateKeeper:
 
     def __init__(self, algorithm: Algorithm) -> None:
         self._algorithm = algorithm
-        self._from_setup = {name: set(_stateful(value)) for name, value in self._attributes().items()}
+        self._from_setup = {name: set(_places(value)) for name, value in self._attributes().items()}
 
     def collect(self) -> dict[str, Any]:
         """Return the state as tensors, plain values and containers of them.
@@ -50,7 +50,7 @@ class StateKeeper:
         """
         state = {}
         for name, value in self._attributes().items():
-            self._check_rebuilt(name, set(_stateful(value)))
+            self._check_rebuilt(name, set(_places(value)))
             state[name] = _pack(value, f"self.{name}")
         return state | {name: _marked(waiting) for name, waiting in self._algorithm._awaiting.items()}
 
@@ -138,11 +138,11 @@ def _is_state_dict(value: Any) -> bool:
     return isinstance(value, dict) and value.get(_MARK) is True
 
 
-def _stateful(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+def _places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """The places of modules and optimisers within a value: keys and indices on the way to each."""
     if isinstance(value, dict | list | tuple):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _stateful(item, (*place, key))
+            yield from _places(item, (*place, key))
     elif isinstance(value, _Stateful):
         yield place
 

@@ -46,8 +46,7 @@ def measured(study: Study, seed: str, only: Sequence[str] = ()) -> dict[str, Mea
     Raises:
         UserError: a cell was not run to its end, or left no trace.
     """
-    coordinates = [result.coordinates for result in study.results]
-    wanted = select(coordinates, only, study.axes) if only else [True] * len(coordinates)
+    wanted = select([result.coordinates for result in study.results], only, study.axes)
     found: dict[str, Measured | str] = {}
     for result, value, yes in zip(study.results, study.cells["value"], wanted, strict=True):
         if not yes or result.coordinates.get("seed") != seed:

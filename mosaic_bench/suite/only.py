@@ -41,7 +41,7 @@ def parse_only(only: Iterable[str], axes: Mapping[str, Sequence[str]]) -> dict[s
 
 
 def select(cells: Sequence[Mapping[str, str]], only: Sequence[str], axes: Mapping[str, Sequence[str]]) -> list[bool]:
-    """Tell for each cell, given by its coordinates, whether ``--only`` asks for it.
+    """Tell for each cell, given by its coordinates, whether ``--only`` asks for it; an empty one asks for all.
 
     Raises:
         SuiteError: as ``parse_only``, or when it asks for none.

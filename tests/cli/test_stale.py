@@ -81,7 +81,6 @@ def test_words_and_layout_make_nothing_stale_but_code_does(aged: Aged) -> None:
     assert shown_state(aged.cell("wander")) is not State.STALE
     aged.edit("0.05", "0.06")
     assert shown_state(aged.cell("wander")) is State.STALE
-    assert shown_state(aged.cell("wander")) is State.STALE
     assert shown_state(aged.cell("fedavg")) is State.DONE
     aged.plugin.write_text("no longer Python(")
     assert shown_state(aged.cell("wander")) is State.STALE

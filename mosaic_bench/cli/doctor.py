@@ -13,9 +13,9 @@ import typer
 
 from mosaic_bench.cli.options import RESULTS, Data, Results
 from mosaic_bench.cli.output import make_console, make_table, print_table
+from mosaic_bench.cli.precision import bf16_advice
 
 _EXTRAS = {"parquet": ("pyarrow", "export --to parquet"), "tensorboard": ("tensorboard", "export --to tensorboard")}
-_PAYS, _HURTS = 1.2, 0.8  # times as fast as fp32
 
 Finding = tuple[str, str, str]
 """What was looked at, what was found, and what to do about it; nothing to do when empty."""
@@ -56,8 +56,7 @@ def _compute() -> Iterator[Finding]:
     yield "CPU", f"{torch.backends.cpu.get_cpu_capability()}, {workers} cores: {workers} cells at a time", ""
     chosen = choose_devices("auto")[0]
     times = bf16_speedup(torch.device(chosen))
-    advice = "local.precision: bf16 pays" if times > _PAYS else "keep local.precision: fp32" if times < _HURTS else ""
-    yield f"bf16 on {chosen}", f"{times:.2g} times as fast as fp32", advice
+    yield f"bf16 on {chosen}", f"{times:.2g} times as fast as fp32", bf16_advice(times)
 
 
 def _data(data: Sequence[Path]) -> Iterator[Finding]:

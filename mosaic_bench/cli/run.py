@@ -13,6 +13,7 @@ from mosaic_bench.cli.expectations import expected_seconds
 from mosaic_bench.cli.loading import load_jobs, missing_data
 from mosaic_bench.cli.options import RESULTS, Data, Devices, Only, Plugin, Results, Set, SuiteFile
 from mosaic_bench.cli.output import make_console
+from mosaic_bench.cli.precision import bf16_warning
 from mosaic_bench.cli.progress import RunProgress
 from mosaic_bench.cli.reproduce import rerun_options
 from mosaic_bench.cli.tables import write_tables
@@ -82,6 +83,8 @@ def run(
             forget(wanted, rerun)
     waiting = _waiting(wanted, seconds)
     console.print(f"{loaded.title}: {len(wanted)} cells, {len(wanted) - len(waiting)} done already")
+    if backend == "local" and (slow := bf16_warning((wanted[each].cell.local.precision for each in waiting), here[0])):
+        console.print(slow)
     titles = {folder.key: _title(wanted[folder], loaded) for folder in waiting}
     with RunProgress(console, titles, loaded.report.headline.metric) as progress:
         dispatcher = make_dispatcher(datasets.directories, spec, progress, plugin or ())

@@ -9,7 +9,7 @@ from statistics import fmean
 
 import numpy as np
 
-from mosaic_bench.report.statistics import bootstrap_interval
+from mosaic_bench.report.statistics import interval_of_mean
 from mosaic_bench.store import State
 
 GAPS = {
@@ -63,9 +63,9 @@ class Entry:
         n: seeds in the mean.
         gap: what stands where there is no mean.
         mark: "best", "second" or "".
-        interval: of the mean, by the bootstrap; None where it is not asked for or n does not support one.
-        shaded: not significantly worse than the best of the column.
-        uncompared: why it could not be compared with the best of its column; empty where it was, or need not be.
+        interval: of the mean over seeds; None where it is not asked for or n does not support one.
+        shaded: not significantly worse than the best of its setting.
+        uncompared: why it could not be compared with the best of its setting; empty where it was, or need not be.
         notes: signs of the table's notes that speak of this place.
         keys: cells that it was made from.
         unit: how the numbers are written.
@@ -99,7 +99,7 @@ class Entry:
         mean, n = fmean(numbers), len(numbers)
         # Not statistics.stdev: its exact fractions take a quarter of the time of a large table.
         std = sqrt(sum((x - mean) ** 2 for x in numbers) / (n - 1)) if n > 1 and spread == "std" else None
-        interval = bootstrap_interval(numbers) if spread == "interval" else None
+        interval = interval_of_mean(numbers) if spread == "interval" else None
         return cls(mean, std, n, interval=interval, unit=unit)
 
     @property

@@ -92,7 +92,7 @@ def _of_cells(cells: Iterable[tuple[CellResult, float]], metric: str) -> Iterato
 def _of_entry(entry: Entry, most: int) -> Iterator[str]:
     """What is to be said of a mean beside the others of its table."""
     if entry.uncompared:
-        yield f"not compared with the best of its column: {entry.uncompared}"
+        yield f"not compared with the best of its setting: {entry.uncompared}"
     if 0 < entry.n < most:
         yield f"n = {entry.n}"
 

@@ -1,6 +1,6 @@
 """What results support: intervals, paired comparisons, corrections and ranks.
 
-Seeds are few and runs are dear, so every test here is exact or resampled, and says when it cannot support a claim.
+Seeds are few and runs are dear, so every test says when it cannot support a claim.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import pandas as pd
 LEVEL = 0.05
 """Level of significance of every test and, from 1, of every interval."""
 
-FEWEST_FOR_INTERVAL = 5
-"""Values below which a bootstrap interval is not given: resampling so few covers far less than it says."""
+FEWEST_FOR_INTERVAL = 3
+"""Values below which an interval is not given: of two it is a dozen times as wide as their distance."""
 
 FEWEST_FOR_CLAIM = 6
 """Seeds from which the exact paired test can reach the level: its smallest p is 2 / 2^n."""
@@ -54,14 +54,19 @@ def settled(numbers: Numbers) -> Numbers:
     return np.round(numbers, 12)  # type: ignore[return-value]  # numpy's types do not know pandas
 
 
-def bootstrap_interval(values: Values, seed: int = 0) -> tuple[float, float] | None:
-    """Return the percentile bootstrap interval of the mean at 1 - LEVEL; None below ``FEWEST_FOR_INTERVAL`` values."""
-    if len(values) < FEWEST_FOR_INTERVAL:
+def interval_of_mean(values: Values) -> tuple[float, float] | None:
+    """Return Student's interval of the mean at 1 - LEVEL; None below ``FEWEST_FOR_INTERVAL`` values.
+
+    Exact for values that are normal. Resampling so few, as the percentile bootstrap does, covers far less than it says.
+    """
+    from scipy.special import stdtrit
+
+    n = len(values)
+    if n < FEWEST_FOR_INTERVAL:
         return None
     given = np.asarray(values, dtype=float)
-    chosen = np.random.default_rng(seed).integers(0, len(given), (_RESAMPLES, len(given)))
-    low, high = np.quantile(given[chosen].mean(axis=1), [LEVEL / 2, 1 - LEVEL / 2])
-    return float(low), float(high)
+    half = stdtrit(n - 1, 1 - LEVEL / 2) * given.std(ddof=1) / np.sqrt(n)
+    return float(given.mean() - half), float(given.mean() + half)
 
 
 def paired_over_seeds(first: Values, second: Values, seed: int = 0) -> Comparison:
@@ -116,19 +121,23 @@ def holm(p_values: Values) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Methods ranked over settings (Demsar, JMLR 2006).
+    """Methods ranked over data sets (Demsar, JMLR 2006).
+
+    Settings of one data set go up and down together, so each data set counts once, with the mean ranks of its settings.
 
     Attributes:
         ranks: average rank by method, 1 is best, ties share the mean of their ranks; best first.
         settings: how many settings were ranked.
-        p: Friedman's test of equal ranks; None with fewer than three methods or two settings.
+        datasets: how many data sets they are of.
+        p: Friedman's test of equal ranks; None with fewer than three methods or two data sets.
         pairwise: Nemenyi's p-values, method by method; None where ``p`` is.
         critical_difference: ranks further apart than this differ at LEVEL by Nemenyi's test; None where ``p`` is.
-        caveat: what the number of methods or settings does not support, in one sentence; empty when nothing.
+        caveat: what the number of methods or data sets does not support, in one sentence; empty when nothing.
     """
 
     ranks: pd.Series
     settings: int
+    datasets: int
     p: float | None
     pairwise: pd.DataFrame | None
     critical_difference: float | None
@@ -136,41 +145,50 @@ class Ranking:
 
 
 def rank_methods(scores: pd.DataFrame) -> Ranking:
-    """Rank methods (columns) in every setting (rows); higher scores are better, settings with a gap are left out."""
+    """Rank methods.
+
+    Args:
+        scores: one row per setting and one column per method, the index names the setting's data set; higher scores are
+            better, and settings with a gap are left out.
+    """
     from scipy.stats import friedmanchisquare
 
     complete = settled(scores.dropna())
-    ranks = complete.rank(axis=1, ascending=False).mean().sort_values(kind="stable")
-    n, k = complete.shape
+    by_dataset = complete.rank(axis=1, ascending=False).groupby(level=0, sort=False).mean()
+    ranks = by_dataset.mean().sort_values(kind="stable")
+    settings, (n, k) = len(complete), by_dataset.shape
     caveat = _ranking_caveat(n, k)
     if n < 2 or k < 3:
-        return Ranking(ranks, n, None, None, None, caveat)
-    if (complete.nunique(axis=1) == 1).all():
-        return Ranking(ranks, n, 1.0, None, None, "every method is equal in every setting")
+        return Ranking(ranks, settings, n, None, None, None, caveat)
+    if (by_dataset.nunique(axis=1) == 1).all():
+        return Ranking(ranks, settings, n, 1.0, None, None, "every method is equal on every data set")
     from scikit_posthocs import posthoc_nemenyi_friedman
 
-    p = float(friedmanchisquare(*(complete[name] for name in complete)).pvalue)
-    pairwise = posthoc_nemenyi_friedman(-complete.to_numpy())
-    pairwise.index = pairwise.columns = complete.columns
-    return Ranking(ranks, n, p, pairwise, critical_difference(n, k), caveat)
+    p = float(friedmanchisquare(*(by_dataset[name] for name in by_dataset)).pvalue)
+    pairwise = posthoc_nemenyi_friedman(by_dataset.to_numpy())
+    pairwise.index = pairwise.columns = by_dataset.columns
+    return Ranking(ranks, settings, n, p, pairwise, critical_difference(n, k), caveat)
 
 
-def critical_difference(settings: int, methods: int) -> float:
-    """Return Nemenyi's critical difference q_a * sqrt(k (k + 1) / 6 N) for k methods over N settings at LEVEL."""
+def critical_difference(datasets: int, methods: int) -> float:
+    """Return Nemenyi's critical difference q_a * sqrt(k (k + 1) / 6 N) for k methods over N data sets at LEVEL.
+
+    Mean ranks of several settings vary less than the single ranks that it is made for, so there it is on the safe side.
+    """
     from scipy.stats import studentized_range
 
     q = studentized_range.ppf(1 - LEVEL, methods, np.inf) / np.sqrt(2)
-    return float(q * np.sqrt(methods * (methods + 1) / (6 * settings)))
+    return float(q * np.sqrt(methods * (methods + 1) / (6 * datasets)))
 
 
-def _ranking_caveat(settings: int, methods: int) -> str:
+def _ranking_caveat(datasets: int, methods: int) -> str:
     if methods < 3:
         return f"{methods} methods: Friedman's test needs three"
-    if settings < 2:
-        return f"{settings} complete settings: Friedman's test needs two"
-    if settings < 10 or methods < 5:
+    if datasets < 2:
+        return f"{datasets} data set{'s' * (datasets != 1)}: Friedman's test needs two, and many more to find anything"
+    if datasets < 10 or methods < 5:
         return (
-            f"{settings} settings of {methods} methods: Friedman's chi-square is an approximation for ten settings of "
-            "five methods or more"
+            f"{datasets} data sets and {methods} methods: Friedman's chi-square is an approximation for ten data sets "
+            "and five methods or more"
         )
     return ""

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from mosaic_bench.report.frame import headlines, make_frame
+from mosaic_bench.report.names import in_words
 from mosaic_bench.report.results import CellResult, read_report, read_results
 from mosaic_bench.store import State, Store
 from mosaic_bench.suite import HeadlineSpec, ReportSpec
@@ -52,6 +53,12 @@ class Study:
     def cells(self) -> pd.DataFrame:
         """One row per cell, its headline in ``value``."""
         return headlines(self.frame, self.report.headline)
+
+    @property
+    def measured(self) -> str:
+        """The one number of a cell in words, inside a sentence: ``accuracy of the server on test images``."""
+        words = in_words(self.report.headline.metric)
+        return words[0].lower() + words[1:]
 
     @property
     def unmeasured(self) -> str:

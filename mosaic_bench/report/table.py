@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import isnan
 
 from mosaic_bench.report.comparisons import not_worse
+from mosaic_bench.report.contests import contests
 from mosaic_bench.report.costs import cost_entries
 from mosaic_bench.report.differences import first_rows, with_differences
 from mosaic_bench.report.entry import GAPS, Entry
@@ -64,7 +64,7 @@ class Table:
 
 
 def make_table(study: Study, spec: TableSpec) -> Table:
-    """Group cells by row and column, average over what is left (seeds), and mark each column's best means.
+    """Group cells by row and column, average over what is left (seeds), and mark each setting's best means.
 
     Means share a mark that are equal before they are rounded for print, but for the last bits of their sums.
     """
@@ -77,7 +77,7 @@ def make_table(study: Study, spec: TableSpec) -> Table:
     else:
         layout, entries = _QUANTITIES[spec.preset](study, layout, spec)
     entries = _marked(layout, entries, spec)
-    if spec.shade != "none" and spec.shows_headline:
+    if spec.shade != "none":
         entries, caveat = not_worse(study, layout, entries, spec.shade)
         notes.add(caveat)
     if spec.preset == "ablation":
@@ -114,18 +114,14 @@ def _accuracies(study: Study, layout: Layout, spec: TableSpec) -> dict[Place, En
 
 
 def _marked(layout: Layout, entries: dict[Place, Entry], spec: TableSpec) -> dict[Place, Entry]:
-    """Mark the best means of each column among rows that share all but their last label."""
+    """Mark the best means of each contest among those over the most seeds."""
     lower_is_better = not spec.shows_headline
-    contests: dict[tuple[Label, Label], set[float]] = defaultdict(set)
-    for (row, column), entry in entries.items():
-        if entry.mean is not None:
-            contests[row[:-1], column].add(settled(entry.mean))
-    marked = {}
-    for (row, column), entry in entries.items():
-        ranked = sorted(contests[row[:-1], column], reverse=not lower_is_better)
+    marked = dict(entries)
+    for contest in contests(layout, entries):
+        means = {place: settled(entries[place].mean or 0.0) for place in contest.whole}
+        ranked = sorted(set(means.values()), reverse=not lower_is_better)
         marks = {mean: mark for mean, mark in zip(ranked, ("best", "second"), strict=False) if mark in spec.marks}
-        mark = "" if entry.mean is None else marks.get(settled(entry.mean), "")
-        marked[row, column] = replace(entry, mark=mark)
+        marked |= {place: replace(entries[place], mark=marks.get(mean, "")) for place, mean in means.items()}
     return marked
 
 
@@ -177,7 +173,7 @@ _CAVEATS = {
     "privacy": "A measurement of one attack, no guarantee.",
     "variance": "Seeds differ in partition too. A low variance is no merit by itself: one fixed answer has none.",
 }
-_INTERVAL = "mean and 95 % bootstrap interval over seeds"
+_INTERVAL = "mean and 95 % interval over seeds (Student's t)"
 
 
 def _rule(headline: HeadlineSpec) -> str:

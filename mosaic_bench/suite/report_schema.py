@@ -46,10 +46,11 @@ class TableSpec(Section):
         rows: axes of the row levels, outermost first; the algorithm when not said, in the last three presets below
             the settings.
         columns: axes of the column levels, outermost first; by the preset when not said.
-        mark: which means stand out in each column; none in the last three presets when not said. The privacy preset
-            takes none: a distance of 0 is a copy.
-        spread: standard deviation over seeds (n - 1), a bootstrap interval over seeds (95 %), or none.
-        shade: shade what is not significantly worse than the best of its column, paired by seed or over test images.
+        mark: which means stand out among the methods of a setting; none in the last three presets when not said. The
+            privacy preset takes none: a distance of 0 is a copy.
+        spread: standard deviation over seeds (n - 1), an interval of the mean over seeds (95 %), or none.
+        shade: shade what is not significantly worse than the best of its setting, paired by seed or over test images;
+            not in the last three presets.
         caption: text before the rule and the number of seeds.
         headline: the one number of a cell in this table; the report's when not said.
     """
@@ -68,6 +69,12 @@ class TableSpec(Section):
     def _marks_what_can_be_best(self) -> TableSpec:
         if self.preset == "privacy" and self.mark:
             raise LocatedError(("mark",), "a privacy table marks no best: the smallest distance, 0, is a copy")
+        return self
+
+    @model_validator(mode="after")
+    def _compares_accuracies(self) -> TableSpec:
+        if self.shade != "none" and not self.shows_headline:
+            raise LocatedError(("shade",), f"a {self.preset} table compares no methods; only accuracies can be shaded")
         return self
 
     @property

@@ -14,7 +14,7 @@ from mosaic_bench.errors import did_you_mean
 from mosaic_bench.suite.axes import indistinguishable
 from mosaic_bench.suite.errors import Path, SuiteError, explain
 from mosaic_bench.suite.grid import Choice, axis_paths, check_axes, combinations, matches
-from mosaic_bench.suite.labels import label
+from mosaic_bench.suite.labels import arguments, label
 from mosaic_bench.suite.only import select
 from mosaic_bench.suite.owner import owner
 from mosaic_bench.suite.report_schema import HeadlineSpec, ReportSpec, TableSpec
@@ -87,7 +87,7 @@ def load_suite(file: FilePath, sets: Sequence[str] = (), only: Sequence[str] = (
         _refuse_axis(source, path)
     planned = _expand(source, declared, for_cells)
     axes = {axis: list(dict.fromkeys(p.coordinates[axis] for p in planned)) for axis in planned[0].coordinates}
-    _check_report(source, declared.report, axes, planned)
+    _check_report(source, declared, axes, planned)
     wanted = select([p.coordinates for p in planned], only, axes)
     return Suite(
         name=declared.suite,
@@ -209,16 +209,18 @@ def _leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 
 
 def _check_report(
-    source: Source, report: ReportSpec, axes: Mapping[str, list[str]], planned: Iterable[PlannedCell]
+    source: Source, declared: SuiteFile, axes: Mapping[str, list[str]], planned: Iterable[PlannedCell]
 ) -> None:
     """Refuse tables over unknown axes, tables that average over anything but seeds, and a rule without its images."""
     names: set[str] = set()
+    report = declared.report
     for index, table in enumerate(report.tables):
         path = ("report", "tables", index)
         if table.name in names:
             raise SuiteError(f"{source.where((*path, 'name'))}: two tables are called '{table.name}'; give each a name")
         names.add(table.name)
         _check_places(source, path, table, axes)
+        _check_parameters(source, path, table, declared, axes)
         if table.headline is not None:
             _check_headline(source, (*path, "headline"), table.headline, [p.cell for p in planned])
     _check_headline(source, ("report", "headline"), report.headline, [p.cell for p in planned])
@@ -241,6 +243,30 @@ def _check_places(source: Source, path: Path, table: TableSpec, axes: Mapping[st
             raise SuiteError(f"{where}: table '{table.name}' has no place for axis '{axis}'; add it to columns")
         if lost is not None:
             raise SuiteError(f"{where}: table '{table.name}' has one place for {lost[0]} and {lost[1]}; show '{axis}'")
+
+
+def _check_parameters(
+    source: Source, path: Path, table: TableSpec, declared: SuiteFile, axes: Mapping[str, list[str]]
+) -> None:
+    """Refuse a table over a parameter that an override sets: it is read off labels, which don't show it."""
+    for side, names in zip(("rows", "columns"), table.axes(list(axes)), strict=True):
+        for name in names:
+            axis, _, parameter = name.rpartition(".")
+            if name in axes or all(_says(label, parameter) for label in axes[axis]):
+                continue
+            for index, override in enumerate(declared.overrides):
+                for key in override.set:
+                    if key.startswith(f"{axis}.") and key.endswith(f".{parameter}"):
+                        written = source.where((*path, side if getattr(table, side) is not None else "preset"))
+                        by = source.where(("overrides", index, "set", key))
+                        raise SuiteError(
+                            f"{written}: {side} of table '{table.name}': '{name}' is set by an override ({by}), which "
+                            f"labels do not show; write it into the values of axis '{axis}'"
+                        )
+
+
+def _says(label: str, parameter: str) -> bool:
+    return any(argument.startswith(f"{parameter}=") for argument in arguments(label))
 
 
 def _check_headline(source: Source, path: Path, headline: HeadlineSpec, cells: Sequence[Cell]) -> None:

@@ -7,6 +7,8 @@ import pytest
 import torch
 from calls import Call
 
+from mosaic_bench.engine.machine import bf16_speedup
+
 
 def rows(out: str) -> dict[str, str]:
     """First column -> the rest of the line."""
@@ -38,3 +40,18 @@ def test_what_is_missing_comes_with_what_to_do(tmp_path: Path, monkeypatch: pyte
     assert found["data set food101"].endswith("data fetch food101`")
     assert found["results"].endswith("choose another folder with --results")
     assert found["export --to parquet"].endswith("pip install 'mosaic-bench[parquet]'")
+
+
+def test_run_warns_where_bf16_is_emulated(tmp_path: Path, call: Call) -> None:
+    """Processors without bf16 instructions take several times as long as in fp32, the others less or as long."""
+    suite = tmp_path / "s.yaml"
+    suite.write_text(
+        "suite: s\ngrid: {algorithm: [fedavg]}\ndataset: digits\npartition: iid\nmodels: mlp\n"
+        "federation: {clients: 2, rounds: 1}\nlocal: {steps: 1, precision: bf16}\nrun: {isolation: none}\n"
+    )
+    ended = call("run", suite, "--results", tmp_path / "results", "--devices", "cpu")
+    assert ended.code == 0
+    slow = bf16_speedup(torch.device("cpu")) < 0.8
+    assert ("local.precision: bf16 is slow on cpu here" in " ".join(ended.out.split())) == slow
+    again = call("run", suite, "--results", tmp_path / "results", "--devices", "cpu")
+    assert "is slow on" not in again.out  # nothing is left to run

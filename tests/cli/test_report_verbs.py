@@ -75,6 +75,10 @@ def test_tables_are_written_in_three_formats(tiny: Tiny) -> None:
             "tables: [{preset: privacy, mark: [best]}]",
             "s.yaml:13: report.tables[0].mark: a privacy table marks no best: the smallest distance, 0, is a copy",
         ),
+        (
+            "tables: [{preset: cost, shade: seeds}]",
+            "s.yaml:13: report.tables[0].shade: a cost table compares no methods; only accuracies can be shaded",
+        ),
         ("tables: [{shade: seed}]", "got 'seed'; did you mean 'seeds'?"),
         (
             "tables: [{columns: [partition, model.extract]}]",

@@ -62,8 +62,8 @@ def draw_alpha_sweep(study: Study, spec: PlotSpec) -> Iterator[Plot]:
         yield Plot(
             f"alpha-sweep{panels.suffix}",
             f"Accuracy against α{panels.of_pages}",
-            f"Accuracy of {data['algorithm'].nunique()} methods for α from {known[0]:g} to {last}, mean over seeds "
-            "with one standard deviation.",
+            f"{data['algorithm'].nunique()} methods for α from {known[0]:g} to {last}: {study.measured}, mean over "
+            "seeds with one standard deviation.",
             panels.figure,
             data[["algorithm", "setting", "alpha", "mean", "std", "n"]],
         )

@@ -22,14 +22,16 @@ def draw_client_classes(study: Study, spec: PlotSpec) -> Iterator[Plot]:
     seen: set[str] = set()
     for column in layout.columns:
         numbers = [number for row in layout.rows for number in layout.places.get((row, column), ())]
-        audit = next((found for number in numbers if (found := _audit(study, number)) is not None), None)
+        audits = ((number, found) for number in numbers if (found := _audit(study, number)) is not None)
+        number, audit = next(audits, (0, None))
         if audit is None or repr(audit["table"]) in seen:
             continue
         seen.add(repr(audit["table"]))
         counts = np.asarray(audit["table"])
         clients, classes = counts.shape
         client, label = np.indices(counts.shape)
-        name = setting_name(study, column)
+        seed = study.results[number].coordinates.get("seed")
+        name = ", ".join(filter(None, [setting_name(study, column), f"seed {seed}" if seed is not None else ""]))
         yield Plot(
             f"client-classes-{len(seen)}",
             f"Images per client and class{f': {name}' if name else ''}",

@@ -57,8 +57,8 @@ def _against(study: Study, x: str) -> Iterator[Plot]:
         yield Plot(
             f"cost-{x}{panels.suffix}",
             f"Accuracy against {_WORDS[x]}{panels.of_pages}",
-            f"Accuracy of {data['algorithm'].nunique()} methods against {_WORDS[x]}, one point each, with one standard "
-            "deviation over seeds.",
+            f"{data['algorithm'].nunique()} methods, {study.measured} against {_WORDS[x]}, one point each, with one "
+            "standard deviation over seeds.",
             panels.figure,
             data[["algorithm", "setting", "cost", "mean", "std", "n"]].rename(columns={"cost": x}),
         )

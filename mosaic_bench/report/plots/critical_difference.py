@@ -1,14 +1,16 @@
-"""Average ranks over settings, with Nemenyi's critical difference (Demsar, JMLR 2006)."""
+"""Average ranks over settings and data sets, with Nemenyi's critical difference (Demsar, JMLR 2006)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from statistics import fmean
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from mosaic_bench.report.layout import Label, Layout
 from mosaic_bench.report.names import display
 from mosaic_bench.report.plots.panels import by_setting
 from mosaic_bench.report.plots.plot import NotDrawn, Plot
@@ -16,6 +18,7 @@ from mosaic_bench.report.plots.style import COLUMN, looks
 from mosaic_bench.report.statistics import LEVEL, Ranking, rank_methods
 from mosaic_bench.report.study import Study
 from mosaic_bench.suite import PlotSpec
+from mosaic_bench.suite.labels import head
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,29 +38,44 @@ def draw_critical_difference(study: Study, spec: PlotSpec) -> Iterator[Plot]:
     data = ranking.ranks.rename_axis("algorithm").rename("average rank").reset_index()
     names = [display(label, study.titles) for label in data["algorithm"]]
     listed = ", ".join(f"{name} {rank:.2f}" for name, rank in zip(names, ranking.ranks, strict=True))
+    over = f"{ranking.settings} settings of {ranking.datasets} data set{'s' * (ranking.datasets != 1)}"
     yield Plot(
         "critical-difference",
-        f"Average ranks over {ranking.settings} settings",
-        f"Average ranks over {ranking.settings} settings, 1 is best: {listed}. {_verdict(ranking)}",
+        f"Average ranks over {over}",
+        f"Average ranks over {over}, 1 is best, by {study.measured}: {listed}. {_verdict(ranking)}",
         _draw(study, ranking),
         data.assign(algorithm=names),
     )
 
 
 def scores_by_setting(study: Study) -> pd.DataFrame:
-    """Return mean headlines, one row per setting and one column per algorithm; missing where nothing is done."""
+    """Return mean headlines over the seeds that all methods of a setting have.
+
+    One row per setting, its index the data set, and one column per algorithm that has a number anywhere; missing where
+    there is no such seed.
+    """
     layout = by_setting(study)
+    by_seed = {place: _by_seed(study, numbers) for place, numbers in layout.places.items()}
+    ranked = [row for row in layout.rows if any(by_seed.get((row, column)) for column in layout.columns)]
+    rows = []
+    for column in layout.columns:
+        here = [by_seed.get((row, column), {}) for row in ranked]
+        common = set.intersection(*map(set, here)) if here else set()
+        rows.append([fmean(values[seed] for seed in sorted(common)) if common else np.nan for values in here])
+    datasets = [_dataset(study, layout, column) for column in layout.columns]
+    return pd.DataFrame(rows, index=datasets, columns=[label for (label,) in ranked])
+
+
+def _by_seed(study: Study, numbers: Sequence[int]) -> dict[str, float]:
     values = study.cells["value"].to_numpy()
-    table = {
-        label: [_mean(values[layout.places.get(((label,), column), [])]) for column in layout.columns]
-        for (label,) in layout.rows
-    }
-    return pd.DataFrame(table, index=pd.Index(range(len(layout.columns)))).dropna(axis=1, how="all")
+    seeds = {study.results[number].coordinates.get("seed", ""): float(values[number]) for number in numbers}
+    return {seed: value for seed, value in seeds.items() if not np.isnan(value)}
 
 
-def _mean(values: np.ndarray) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else np.nan
+def _dataset(study: Study, layout: Layout, column: Label) -> str:
+    """The data set of a setting, whatever part of it is taken; a grid without that axis has one."""
+    number = next(numbers[0] for (_, here), numbers in layout.places.items() if here == column)
+    return head(study.results[number].coordinates.get("dataset", ""))
 
 
 def _verdict(ranking: Ranking) -> str:

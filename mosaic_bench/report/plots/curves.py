@@ -32,7 +32,8 @@ _MOST_MARKERS = 8
 def draw_curves(study: Study, spec: PlotSpec) -> Iterator[Plot]:
     """Yield one figure per x, and per page of settings.
 
-    Seeds are averaged step by step, x too: seconds differ from run to run.
+    Seeds are averaged step by step, x too: seconds differ from run to run. Of each method in each setting only the runs
+    that got furthest are drawn, so that all points of a line are means of the same runs.
     """
     metric = spec.metric or study.report.headline.metric
     if metric not in study.frame or study.frame[metric].notna().sum() == 0:
@@ -61,15 +62,15 @@ def _against(study: Study, metric: str, x: str) -> Iterator[Plot]:
         yield Plot(
             f"curve-{x}{panels.suffix}",
             f"{in_words(metric)} against {_WORDS[x]}{panels.of_pages}",
-            f"Learning curves of {data['algorithm'].nunique()} methods, mean over seeds with a band of one standard "
-            f"deviation. {_best_at_the_end(data)}",
+            f"Learning curves of {data['algorithm'].nunique()} methods, mean over the seeds that got furthest with a "
+            f"band of one standard deviation. {_best_at_the_end(data)}",
             panels.figure,
             data[[name for name in columns if (x, name) != ("step", "x")]].rename(columns={"x": x, "mean": metric}),
         )
 
 
 def _points(study: Study, layout: Layout, metric: str, x: str) -> pd.DataFrame:
-    """Return row, column, step, x, mean, std and n: one line per algorithm, setting and evaluated step."""
+    """Return row, column, step, x, mean, std and n: one line per algorithm, setting and step of its furthest runs."""
     place = {number: place for place, numbers in layout.places.items() for number in numbers}
     frame = study.frame[study.frame[metric].notna()]
     values = pd.DataFrame(
@@ -77,11 +78,13 @@ def _points(study: Study, layout: Layout, metric: str, x: str) -> pd.DataFrame:
             "row": [place[cell][0] for cell in frame["cell"]],
             "column": [place[cell][1] for cell in frame["cell"]],
             "step": frame["step"].to_numpy(),
+            "reached": frame.groupby("cell")["step"].transform("max").to_numpy(),
             "x": frame[_COLUMNS[x]].sum(axis=1).to_numpy(),
             "value": frame[metric].to_numpy(),
         }
     )
-    grouped = values.groupby(["row", "column", "step"], sort=False)
+    furthest = values.groupby(["row", "column"], sort=False)["step"].transform("max")
+    grouped = values[values["reached"] == furthest].groupby(["row", "column", "step"], sort=False)
     means = grouped.agg(x=("x", "mean"), mean=("value", "mean"), std=("value", "std"), n=("value", "size"))
     return means.reset_index().sort_values(["row", "column", "step"], kind="stable")
 

@@ -115,11 +115,14 @@ def _pages(study: Study, settings: Sequence[Label]) -> Iterator[Panels]:
 
 
 def draw_points(axes: Axes, points: pd.DataFrame, at: Iterable[float], name: str, look: Look, joined: bool) -> None:
-    """Draw means in percent with one standard deviation (columns ``mean`` and ``std``), joined by a line or not."""
+    """Draw means in percent with one standard deviation (columns ``mean`` and ``std``), joined by a line or not.
+
+    A mean of one seed has no bar.
+    """
     axes.errorbar(
         list(at),
         100 * points["mean"],
-        100 * points["std"].fillna(0),
+        100 * points["std"] if points["std"].notna().any() else None,
         label=name,
         color=look.colour,
         marker=look.marker,

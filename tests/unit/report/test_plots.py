@@ -88,6 +88,25 @@ def test_a_curve_shows_means_over_seeds_at_every_evaluated_step(study: Study, x:
     assert second[x] == pytest.approx(expected, rel=0.3 if x == "seconds" else 1e-9)
 
 
+def test_a_curve_has_the_same_runs_at_all_its_points(tmp_path: Path) -> None:
+    """Seed 1, twice as good, was cut after two of three steps: its line would fall where it ends."""
+    made = write_study(
+        tmp_path / "cut", {"algorithm": ["fedavg"], "seed": ["0", "1"]}, lambda c: 0.3 + 0.3 * int(c["seed"])
+    )
+    steps = made.cell(f"{1:012x}").path / "steps.jsonl"
+    steps.write_text("".join(steps.read_text().splitlines(keepends=True)[:2]))
+    data = one(read_study(made), "curve", ["step"]).data
+    assert list(data["acc/server@test"]) == pytest.approx([0.1, 0.2, 0.3])
+    assert list(data["n"]) == [1, 1, 1]
+
+
+def test_a_mean_of_one_seed_has_no_bar(tmp_path: Path) -> None:
+    for seeds in (["0"], ["0", "1"]):
+        made = write_study(tmp_path / f"{len(seeds)}", {"algorithm": ["fedavg"], "seed": seeds}, lambda cell: 0.5)
+        [bars] = one(read_study(made), "cost_accuracy", ["bytes"]).figure.axes[0].containers
+        assert bars.has_yerr == (len(seeds) > 1)
+
+
 def test_alpha_ascends_and_iid_comes_last(study: Study) -> None:
     plot = one(study, "alpha_sweep")
     line = plot.data[(plot.data["algorithm"] == "FedAvg") & (plot.data["setting"] == "CIFAR-10")]
@@ -139,16 +158,31 @@ def test_costs_stand_against_accuracy(study: Study) -> None:
 
 def test_ranks_leave_out_settings_with_a_gap(study: Study) -> None:
     plot = one(study, "critical_difference")
-    assert plot.title == "Average ranks over 3 settings"
+    assert plot.title == "Average ranks over 3 settings of 1 data set"
     assert list(plot.data["average rank"]) == pytest.approx([1, 2, 3, 4, 5, 6])
-    assert "FedAvg 2.00" in plot.description
-    assert "approximation" in plot.description
+    assert "1 is best, by accuracy of the server on test images: Local 1.00, FedAvg 2.00" in plot.description
+    assert "No test of the ranks. 1 data set: Friedman's test needs two" in plot.description
+
+
+def test_ranks_are_of_the_seeds_that_all_methods_have(tmp_path: Path) -> None:
+    """Seed 1 is easy, and FedDF has no result there."""
+    axes = {"algorithm": ["fedavg", "feddf"], "dataset": ["mnist(train=9)", "mnist", "svhn"], "seed": ["0", "1"]}
+
+    def accuracy(cell: Coordinates) -> float | tuple[State, str]:
+        if (cell["algorithm"], cell["seed"]) == ("feddf", "1"):
+            return State.FAILED, "no"
+        return (0.5 if cell["algorithm"] == "fedavg" else 0.6) + 0.3 * int(cell["seed"])
+
+    plot = one(read_study(write_study(tmp_path / "ranks", axes, accuracy)), "critical_difference")
+    assert plot.title == "Average ranks over 3 settings of 2 data sets"
+    assert dict(zip(plot.data["algorithm"], plot.data["average rank"], strict=True)) == {"FedDF": 1.0, "FedAvg": 2.0}
 
 
 def test_every_partition_is_shown_once(study: Study) -> None:
     plots = list(draw_plots(study, PlotSpec(kind="client_classes")))
     tables = [tuple(plot.data["images"]) for plot in plots]
     assert len(tables) == len(set(tables))
+    assert plots[0].title == "Images per client and class: Fashion-MNIST, Dirichlet(α=1.0), seed 0"
     assert plots[0].data["images"].sum() == sum(sum(5 + (c + label) % 7 for label in range(4)) for c in range(3))
 
 

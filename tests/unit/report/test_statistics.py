@@ -12,9 +12,9 @@ from statsmodels.stats.multitest import multipletests
 from mosaic_bench.report.statistics import (
     FEWEST_FOR_CLAIM,
     LEVEL,
-    bootstrap_interval,
     critical_difference,
     holm,
+    interval_of_mean,
     paired_over_images,
     paired_over_seeds,
     rank_methods,
@@ -57,12 +57,21 @@ def test_many_seeds_are_sampled_and_agree_with_the_t_test() -> None:
     assert compared.p == pytest.approx(stats.ttest_1samp(drawn, 0).pvalue, abs=0.02)
 
 
-# -- bootstrap --------------------------------------------------------------------------------------------------------
+# -- intervals, images ------------------------------------------------------------------------------------------------
 
 
-def test_an_interval_is_refused_below_five_values() -> None:
-    assert bootstrap_interval([0.1, 0.2, 0.3, 0.4]) is None
-    assert bootstrap_interval([0.5] * 5) == (0.5, 0.5)
+def test_an_interval_by_hand_and_none_below_three_values() -> None:
+    """Mean 0.2, s = 0.1, and t of 2 degrees of freedom at 97.5 % is 4.303: 4.303 · 0.1 / √3 = 0.2484."""
+    assert interval_of_mean([0.1, 0.2, 0.3]) == pytest.approx((0.2 - 0.2484, 0.2 + 0.2484), abs=1e-4)
+    assert interval_of_mean([0.1, 0.2]) is None
+    assert interval_of_mean([0.5] * 5) == (0.5, 0.5)
+
+
+def test_an_interval_of_five_seeds_covers_as_often_as_it_says() -> None:
+    """Normal values: 95 %, where percentiles of resampled means would cover some 85 %."""
+    drawn = np.random.default_rng(0).normal(size=(4000, 5))
+    covered = [low <= 0 <= high for low, high in filter(None, map(interval_of_mean, drawn))]
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.01)
 
 
 def assert_quantiles(low: float, high: float, distribution: np.ndarray) -> None:
@@ -70,16 +79,6 @@ def assert_quantiles(low: float, high: float, distribution: np.ndarray) -> None:
     for end, tail in ((low, distribution), (-high, -distribution)):
         assert np.mean(tail < end - 1e-9) <= LEVEL / 2 + 0.01
         assert np.mean(tail <= end + 1e-9) >= LEVEL / 2 - 0.01
-
-
-@settings(max_examples=15, deadline=None)
-@given(st.lists(accuracies, min_size=5, max_size=12))
-def test_the_interval_is_scipys_percentile_bootstrap(values: list[float]) -> None:
-    found = bootstrap_interval(values)
-    generator = np.random.default_rng(1)
-    expected = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=10_000, rng=generator)
-    assert found is not None
-    assert_quantiles(*found, expected.bootstrap_distribution)
 
 
 def test_images_on_which_methods_agree_say_nothing() -> None:
@@ -136,6 +135,18 @@ def test_ranks_by_hand_ties_share_and_gaps_leave_a_setting_out() -> None:
     assert "Friedman's chi-square is an approximation" in ranking.caveat
 
 
+def test_settings_of_one_data_set_count_once() -> None:
+    """Three settings of x say a, b, c; one of y says c, b, a: (1 + 3) / 2 for a, not (3 · 1 + 3) / 4."""
+    scores = pd.DataFrame([[0.9, 0.8, 0.7]] * 3 + [[0.1, 0.2, 0.3]], index=["x", "x", "x", "y"], columns=list("abc"))
+    ranking = rank_methods(scores)
+    assert (ranking.settings, ranking.datasets) == (4, 2)
+    assert dict(ranking.ranks) == {"a": 2.0, "b": 2.0, "c": 2.0}
+    assert ranking.p == pytest.approx(1.0)
+    one = rank_methods(scores.loc[["x"]])
+    assert (one.datasets, one.p, one.critical_difference) == (1, None, None)
+    assert one.caveat.startswith("1 data set: Friedman's test needs two")
+
+
 def test_means_that_differ_in_the_last_bit_share_a_rank() -> None:
     scores = pd.DataFrame({"a": [np.mean([0.1, 0.2])] * 4, "b": [0.15] * 4, "c": [0.05] * 4})
     assert (scores["a"] != scores["b"]).all()
@@ -144,7 +155,7 @@ def test_means_that_differ_in_the_last_bit_share_a_rank() -> None:
 
 def test_the_critical_difference_is_demsars_example() -> None:
     """Table 6 of Demsar (2006): four classifiers on 14 data sets, q.05 = 2.569, CD = 1.25."""
-    assert critical_difference(settings=14, methods=4) == pytest.approx(2.569 * np.sqrt(4 * 5 / (6 * 14)), abs=1e-3)
+    assert critical_difference(datasets=14, methods=4) == pytest.approx(2.569 * np.sqrt(4 * 5 / (6 * 14)), abs=1e-3)
 
 
 @settings(max_examples=15, deadline=None)

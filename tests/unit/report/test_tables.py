@@ -1,13 +1,12 @@
-"""From cells to tables: the one number of a cell, means and gaps, text and LaTeX."""
+"""From cells to tables: the one number of a cell, means, spread, marks, gaps and notes."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from statistics import stdev
 from typing import Any
 
 import pytest
-from rich.console import Console
+from tables import LAST, TITLES, cell, grid, steps, table
 
 from mosaic_bench.report.frame import headlines, make_frame
 from mosaic_bench.report.latex import render_latex
@@ -15,55 +14,15 @@ from mosaic_bench.report.markdown import render_markdown
 from mosaic_bench.report.notes import Note
 from mosaic_bench.report.results import CellResult
 from mosaic_bench.report.study import Study
-from mosaic_bench.report.table import Table, make_table
-from mosaic_bench.report.text import render_text
+from mosaic_bench.report.table import make_table
 from mosaic_bench.store import State, Status
 from mosaic_bench.suite import HeadlineSpec, ReportSpec, TableSpec
-
-TITLES = {"fedavg": "FedAvg", "dense": "DENSE", "mosaic/statistics": "Mosaic (statistics)†"}
-LAST = HeadlineSpec()
-
-
-def steps(test: Sequence[float | None], validation: Sequence[float | None] = ()) -> list[dict[str, Any]]:
-    """Evaluated steps with these accuracies."""
-    named = {"acc/server@test": test, "acc/server@val": validation}
-    return [
-        {"step": n, "metrics": {name: values[n] for name, values in named.items() if n < len(values)}}
-        for n in range(len(test))
-    ]
-
-
-def cell(value: float | None, state: State = State.DONE, message: str = "", **coordinates: str) -> CellResult:
-    """One cell of a grid that ended with this accuracy."""
-    return CellResult("k", coordinates, Status(state, message=message), [] if value is None else steps([value]))
-
-
-def grid(accuracies: dict[tuple[str, ...], Sequence[float]], *axes: str) -> list[CellResult]:
-    """Cells by their coordinates on ``axes``, one per seed."""
-    return [
-        cell(value, **dict(zip(axes, place, strict=True)), seed=str(seed))
-        for place, values in accuracies.items()
-        for seed, value in enumerate(values)
-    ]
-
-
-def table(results: list[CellResult], headline: HeadlineSpec = LAST, **spec: Any) -> Table:
-    """A table over algorithms unless ``spec`` says otherwise."""
-    study = Study(results, ReportSpec(headline=headline), "golden", "Test", TITLES)
-    return make_table(study, TableSpec(**spec))
 
 
 def headline(result: CellResult, spec: HeadlineSpec) -> float | None:
     """The one number of a cell."""
     [value] = headlines(make_frame([result]), spec)["value"]
     return None if value != value else value
-
-
-def text(rendered: Table, **terminal: Any) -> str:
-    console = Console(width=100, **terminal)
-    with console.capture() as captured:
-        console.print(render_text(rendered))
-    return captured.get()
 
 
 # -- the one number of a cell -----------------------------------------------------------------------------------------
@@ -242,6 +201,33 @@ def test_extensions_are_explained() -> None:
     assert Note("", "† departs from the paper it is named after.") in make_table(study, TableSpec()).notes
 
 
+@pytest.mark.parametrize(
+    ("rows", "columns"),
+    [
+        (["dataset", "algorithm"], []),
+        (["algorithm", "dataset"], []),
+        (["dataset"], ["algorithm"]),
+        (["algorithm"], ["dataset"]),
+    ],
+)
+def test_methods_compete_within_a_setting_wherever_they_stand(rows: list[str], columns: list[str]) -> None:
+    accuracies = {("a", "mnist"): [0.9], ("b", "mnist"): [0.8], ("a", "svhn"): [0.3], ("b", "svhn"): [0.4]}
+    made = table(grid(accuracies, "algorithm", "dataset"), rows=rows, columns=columns)
+    marks = {frozenset(row + column): entry.mark for (row, column), entry in made.entries.items()}
+    assert marks == {
+        frozenset(("a", "mnist")): "best",
+        frozenset(("b", "mnist")): "second",
+        frozenset(("a", "svhn")): "second",
+        frozenset(("b", "svhn")): "best",
+    }
+
+
+def test_without_methods_the_rows_compete() -> None:
+    accuracies = {("0.1", "mnist"): [0.9], ("0.2", "mnist"): [0.8], ("0.1", "svhn"): [0.3], ("0.2", "svhn"): [0.4]}
+    made = table(grid(accuracies, "local.lr", "dataset"), rows=["local.lr"])
+    assert [made.entries[("lr=0.1",), (dataset,)].mark for dataset in ("mnist", "svhn")] == ["best", "second"]
+
+
 def test_rows_of_several_levels_are_marked_group_by_group() -> None:
     accuracies = {
         ("fedavg", "mnist"): [0.9],
@@ -313,100 +299,3 @@ def test_the_dagger_is_explained_wherever_it_stands(rows: str, columns: str) -> 
     assert [note.text for note in made.notes if note.text.startswith("†")] == [
         "† departs from the paper it is named after."
     ]
-
-
-# -- rendered ---------------------------------------------------------------------------------------------------------
-
-
-def test_latex_with_two_column_levels() -> None:
-    accuracies = {
-        ("fedavg", "mnist", "iid"): [0.9, 0.92],
-        ("fedavg", "mnist", "dirichlet(alpha=0.1)"): [0.5, 0.5],
-        ("fedavg", "my_set", "iid"): [0.3, 0.3],
-        ("dense", "mnist", "iid"): [0.8, 0.9],
-        ("dense", "mnist", "dirichlet(alpha=0.1)"): [0.5, 0.5],
-        ("dense", "my_set", "iid"): [0.4, 0.6],
-    }
-    made = table(grid(accuracies, "algorithm", "dataset", "partition"), name="by-data", caption="50% & more")
-    assert render_latex(made, "golden") == (
-        r"""\begin{table*}[t]
-\centering
-\caption{50\% \& more. Accuracy of the server on test images in \%, last step; mean $\pm$ sample standard deviation over seeds, n = 2.}
-\label{tab:golden-by-data}
-\begin{tabular}{lccc}
-\toprule
- & \multicolumn{2}{c}{MNIST} & my\_set \\
-\cmidrule(lr){2-3} \cmidrule(lr){4-4}
- & IID & Dirichlet($\alpha$=0.1) & IID \\
-\midrule
-FedAvg & \textbf{91.0} $\pm$ 1.4 & \textbf{50.0} $\pm$ 0.0 & \underline{30.0} $\pm$ 0.0 \\
-DENSE & \underline{85.0} $\pm$ 7.1 & \textbf{50.0} $\pm$ 0.0 & \textbf{50.0} $\pm$ 14.1 \\
-\bottomrule
-\end{tabular}
-\par\smallskip
-\begin{minipage}{\linewidth}\footnotesize
-n = 2: too few seeds to claim a difference; an exact paired test needs 6.\par
-\end{minipage}
-\end{table*}
-"""  # noqa: E501
-    )
-
-
-def test_latex_with_three_column_levels_rules_off_each_group() -> None:
-    places = product(["fedavg"], ["mnist", "svhn"], ["iid", "shards"], ["mlp", "cnn"])
-    made = table(grid({place: [0.5] for place in places}, "algorithm", "dataset", "partition", "models"))
-    header = render_latex(made, "s").split("\\toprule\n")[1].split("\\midrule")[0]
-    pairs = " & ".join([r"\multicolumn{2}{c}{IID} & \multicolumn{2}{c}{shards}"] * 2)
-    assert header.splitlines() == [
-        r" & \multicolumn{4}{c}{MNIST} & \multicolumn{4}{c}{SVHN} \\",
-        r"\cmidrule(lr){2-5} \cmidrule(lr){6-9}",
-        rf" & {pairs} \\",
-        r"\cmidrule(lr){2-3} \cmidrule(lr){4-5} \cmidrule(lr){6-7} \cmidrule(lr){8-9}",
-        " & " + " & ".join(["mlp", "cnn"] * 4) + r" \\",
-    ]
-
-
-def test_latex_with_gaps_and_one_column() -> None:
-    results = [
-        cell(0.5, algorithm="fedavg", partition="iid", seed="0"),
-        cell(None, State.UNSUPPORTED, "it needs 100% of\nthe clients", algorithm="dense", partition="iid", seed="0"),
-        cell(None, State.PLANNED, algorithm="later", partition="iid", seed="0"),
-        cell(None, State.FAILED, "KeyError: 'x'", algorithm="fed_new", partition="iid", seed="0"),
-    ]
-    lines = render_latex(table(results), "s").splitlines()
-    end = lines.index(r"\end{tabular}")
-    assert lines[end + 3 : end + 5] == [
-        r"\textsuperscript{a} unsupported: it needs 100\% of the clients\par",
-        r"\textsuperscript{b} failed: KeyError: 'x'\par",
-    ]
-    assert lines[lines.index(r"\toprule") : end] == [
-        r"\toprule",
-        r" & accuracy \\",
-        r"\midrule",
-        r"FedAvg & \textbf{50.0} \\",
-        r"DENSE & n/a\textsuperscript{a} \\",
-        r"later & -- \\",
-        r"fed\_new & fail\textsuperscript{b} \\",
-        r"\bottomrule",
-    ]
-
-
-def test_text_is_plain_when_piped_and_marks_means_on_a_terminal() -> None:
-    accuracies = {("fedavg", "iid"): [0.9, 0.92], ("fedavg", "shards"): [0.5], ("dense", "iid"): [0.8]}
-    made = table(grid(accuracies, "algorithm", "partition"))
-    assert [line.split() for line in text(made).splitlines() if "─" not in line and line.strip()] == [
-        ["IID", "shards"],
-        ["FedAvg", "91.0", "±", "1.4", "50.0", "[a]"],
-        ["DENSE", "80.0", "[a]", "--"],
-    ]
-    assert "\x1b" not in text(made)
-    styled = text(made, force_terminal=True, color_system="standard", legacy_windows=False)
-    assert "\x1b[1m91.0 ± 1.4\x1b[0m" in styled
-    assert "\x1b[4m80.0\x1b[0m" in styled
-    assert "\x1b[1m50.0\x1b[0m" in styled
-
-
-def test_brackets_in_names_are_text() -> None:
-    made = table(grid({("mine[/b]", "x[bold]"): [0.5], ("mine[/b]", "y"): [0.5]}, "algorithm", "dataset"))
-    assert "mine[/b]" in text(made)
-    assert "x[bold]" in text(made)

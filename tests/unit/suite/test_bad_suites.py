@@ -225,3 +225,16 @@ def test_all_faults_are_told_at_once_and_each_one_once(load: Load) -> None:
         "suite.yaml:7: models.norm should be 'batch', 'group' or 'none', got 'x'",
         "suite.yaml:9: local.batch should be greater than or equal to 2, got 1",
     ]
+
+
+def test_a_table_over_a_parameter_that_an_override_sets(load: Load) -> None:
+    """Labels would say `static` of cells that roll."""
+    text = SMALL.replace("models: mlp\n", "").replace("  seed: [0, 1]", "  models: [mlp, cnn]\n  seed: [0]")
+    overridden = f"{text}overrides: [{{when: {{models: cnn}}, set: {{models.extract: rolling}}}}]\n"
+    table = "report: {tables: [{columns: [partition, models, models.extract]}]}\n"
+    assert fault(load, overridden + table) == (
+        "suite.yaml:11: columns of table 'main': 'models.extract' is set by an override (suite.yaml:10), which labels "
+        "do not show; write it into the values of axis 'models'"
+    )
+    assert load(overridden).axes["models"] == ["mlp", "cnn"]
+    assert load(text + table).axes["models"] == ["mlp", "cnn"]

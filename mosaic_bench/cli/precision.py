@@ -30,5 +30,5 @@ def bf16_warning(precisions: Iterable[str], device: str) -> str:
         return ""
     return (
         f"local.precision: bf16 is slow on {device} here: a convolution takes {1 / times:.2g} times as long as fp32, "
-        "a cell can take more; --set local.precision=fp32 runs cells of their own, with other numbers"
+        "a cell can take more; with local.precision=fp32 these are other cells, with other numbers"
     )

@@ -40,89 +40,84 @@ def not_worse(
         The entries, and one sentence: what the shade means, or why there is none. In a setting where others can be
         compared, an entry that can't be says why itself.
     """
-    judged = dict(entries)
+    shaded = dict(entries)
     refusals: dict[str, None] = {}
     for contest in contests(layout, entries):
-        if len(contest.places) < 2:
-            continue
-        best = max(contest.whole, key=lambda place: entries[place].mean or 0.0)
-        worse, reasons = _judged(study, layout, contest, best, over)
+        worse, reasons = _verdicts(study, layout, contest, over)
         if len(reasons) == len(contest.places) - 1:
             refusals |= dict.fromkeys(reasons.values())
             continue
         for place in contest.places:
-            shaded = place not in worse and place not in reasons
-            judged[place] = replace(entries[place], shaded=shaded, uncompared=reasons.get(place, ""))
+            shown = place not in worse and place not in reasons
+            shaded[place] = replace(entries[place], shaded=shown, uncompared=reasons.get(place, ""))
     meaning = f"Shaded: not significantly worse than the best of its setting ({_HOW[over]})."
     unshaded = f" No shading where it is not supported: {'; '.join(refusals)}." if refusals else ""
-    return judged, meaning + unshaded if any(e.shaded for e in judged.values()) else f"Nothing is shaded.{unshaded}"
+    return shaded, meaning + unshaded if any(e.shaded for e in shaded.values()) else f"Nothing is shaded.{unshaded}"
 
 
 class _Unsupported(Exception):  # noqa: N818 - a sentence, not a fault
     """The results do not support a comparison."""
 
 
-def _judged(
-    study: Study, layout: Layout, contest: Contest, best: Place, over: str
-) -> tuple[set[Place], dict[Place, str]]:
+def _verdicts(study: Study, layout: Layout, contest: Contest, over: str) -> tuple[set[Place], dict[Place, str]]:
     """Return who is significantly worse than the best of a contest, and why others support no verdict."""
-    compare = _comparison(study, over)
-    pairs, reasons = {}, {}
+    best = max(contest.eligible, key=contest.eligible.__getitem__)
+    compare = _paired_by(study, over)
+    pairs: dict[Pair, Comparison] = {}
+    reasons: dict[Place, str] = {}
     for pair in combinations([best, *(place for place in contest.places if place != best)], 2):
         try:
-            pairs[pair] = compare(layout.places[pair[0]], layout.places[pair[1]])
+            compared = compare(layout.places[pair[0]], layout.places[pair[1]])
+            if compared.smallest > LEVEL:  # by its n alone, whatever the outcome: it needs no share of the level
+                raise _Unsupported(f"{compared.basis} can never reach {_PERCENT}")
+            pairs[pair] = compared
         except _Unsupported as error:
             if pair[0] == best:
                 reasons[pair[1]] = str(error)
-    corrected = dict(zip(pairs, holm([pair.p for pair in pairs.values()]), strict=True))
-    for pair, compared in pairs.items():
-        if pair[0] == best and _is_powerless(pairs, pair):
-            made, n = _count(len(pairs), "comparison"), _count(compared.n, over[:-1])
-            reasons[pair[1]] = f"{made} over {n} can never reach {_PERCENT}"
+    corrected = dict(zip(pairs, holm([compared.p for compared in pairs.values()]), strict=True))
+    with_best = {pair[1]: pair for pair in pairs if pair[0] == best}
+    for place, pair in with_best.items():
+        if _is_powerless(pairs, pair):
+            reasons[place] = f"{len(pairs)} comparisons over {pairs[pair].basis} can never reach {_PERCENT}"
     # The difference on what both have: the best mean may be over other seeds too.
-    worse = {pair[1] for pair, p in corrected.items() if pair[0] == best and p <= LEVEL and pairs[pair].difference > 0}
+    worse = {place for place, pair in with_best.items() if corrected[pair] <= LEVEL and pairs[pair].difference > 0}
     return worse, reasons
 
 
 def _is_powerless(pairs: Mapping[Pair, Comparison], pair: Pair) -> bool:
     """Whether a pair could not have been significant beside the others, whatever came out of it."""
-    best_case = [each.smallest if other == pair else each.p for other, each in pairs.items()]
+    best_case = [compared.smallest if other == pair else compared.p for other, compared in pairs.items()]
     return bool(holm(best_case)[list(pairs).index(pair)] > LEVEL)
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" + "s" * (number != 1)
-
-
-def _comparison(study: Study, over: str) -> Callable[[Sequence[int], Sequence[int]], Comparison]:
-    """Return what compares two lists of cells, on the seeds that both have; it raises ``_Unsupported``."""
+def _paired_by(study: Study, over: str) -> Callable[[Sequence[int], Sequence[int]], Comparison]:
+    """Return what compares two lists of cells on the seeds that both have; it raises ``_Unsupported``."""
     values = study.cells["value"].to_numpy()
-    predictor, _, split = study.report.headline.metric.removeprefix("acc/").partition("@")
-    correct = cache(lambda number: study.results[number].correct(predictor))
+    correct = cache(lambda number: _correct(study, number))
 
     def compare(first: Sequence[int], second: Sequence[int]) -> Comparison:
-        seeds = [
-            {
-                study.results[number].coordinates.get("seed", ""): number
-                for number in cells
-                if not np.isnan(values[number])
-            }
-            for cells in (first, second)
-        ]
-        common = [seed for seed in seeds[0] if seed in seeds[1]]
+        by_seed = study.by_seed(first), study.by_seed(second)
+        common = [seed for seed in by_seed[0] if seed in by_seed[1]]
         if not common:
             raise _Unsupported("methods share no seed")
-        numbers = [[by_seed[seed] for seed in common] for by_seed in seeds]
+        ours, theirs = ([cells[seed] for seed in common] for cells in by_seed)
         if over == "seeds":
-            return paired_over_seeds(values[numbers[0]], values[numbers[1]])
-        if split != "test" or study.report.headline.rule != "last":
-            raise _Unsupported("per-image correctness is kept of the last step on test images only")
-        answers = [[correct(number) for number in chosen] for chosen in numbers]
-        if any(row is None for rows in answers for row in rows):
-            raise _Unsupported("per-image correctness is missing")
-        ours, theirs = (np.stack([row for row in rows if row is not None]) for rows in answers)
-        if ours.shape != theirs.shape:
+            return paired_over_seeds(values[ours], values[theirs])
+        right, others = (np.stack([correct(number) for number in cells]) for cells in (ours, theirs))
+        if right.shape != others.shape:
             raise _Unsupported("methods were tested on different images")
-        return paired_over_images(ours, theirs)
+        return paired_over_images(right, others)
 
     return compare
+
+
+def _correct(study: Study, number: int) -> np.ndarray:
+    """Which test images a cell got right, by the predictor of the headline."""
+    headline = study.report.headline
+    predictor, _, split = headline.metric.removeprefix("acc/").partition("@")
+    if split != "test" or headline.rule != "last":
+        raise _Unsupported("per-image correctness is kept of the last step on test images only")
+    found = study.results[number].correct(predictor)
+    if found is None:
+        raise _Unsupported("per-image correctness is missing")
+    return found

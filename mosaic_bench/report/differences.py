@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from mosaic_bench.report.entry import POINTS, Entry
 from mosaic_bench.report.layout import Label, Layout, Place
 from mosaic_bench.report.quantities import keys_of
@@ -38,11 +36,10 @@ def first_rows(layout: Layout) -> dict[Label, Label]:
 
 def _difference(study: Study, numbers: Sequence[int], reference: Sequence[int]) -> Entry:
     values = study.cells["value"].to_numpy()
-    first = {study.results[number].coordinates.get("seed"): number for number in reference}
-    pairs = [(n, first[seed]) for n in numbers if (seed := study.results[n].coordinates.get("seed")) in first]
-    measured = [pair for pair in pairs if not np.isnan(values[list(pair)]).any()]
-    if not measured:
+    here, first = study.by_seed(numbers), study.by_seed(reference)
+    common = [seed for seed in here if seed in first]
+    if not common:
         return Entry.absent()
-    own, theirs = zip(*measured, strict=True)
-    differences = Entry.of((values[list(own)] - values[list(theirs)]).tolist(), "none", POINTS)
+    own, theirs = ([cells[seed] for seed in common] for cells in (here, first))
+    differences = Entry.of((values[own] - values[theirs]).tolist(), "none", POINTS)
     return replace(differences, keys=keys_of(study, [*own, *theirs]))

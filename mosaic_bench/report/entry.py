@@ -43,6 +43,13 @@ class Unit:
         text = f"{scaled:+,.{digits}f}" if self.signed else f"{scaled:,.{digits}f}"
         return text.replace("-", "−")
 
+    def possible(self, interval: tuple[float, float] | None) -> tuple[float, float] | None:
+        """Cut an interval where no number of this unit can be: shares end at 1, and what has no sign begins at 0."""
+        if interval is None or self.signed:
+            return interval
+        low, high = interval
+        return max(low, 0.0), min(high, 1.0) if self == PERCENT else high
+
     def _digits(self, scaled: float) -> int:
         if self.digits is not None:
             return self.digits
@@ -99,7 +106,7 @@ class Entry:
         mean, n = fmean(numbers), len(numbers)
         # Not statistics.stdev: its exact fractions take a quarter of the time of a large table.
         std = sqrt(sum((x - mean) ** 2 for x in numbers) / (n - 1)) if n > 1 and spread == "std" else None
-        interval = interval_of_mean(numbers) if spread == "interval" else None
+        interval = unit.possible(interval_of_mean(numbers)) if spread == "interval" else None
         return cls(mean, std, n, interval=interval, unit=unit)
 
     @property

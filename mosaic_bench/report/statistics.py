@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from typing import TypeVar
 
@@ -37,15 +38,15 @@ class Comparison:
         difference: mean of the first less mean of the second.
         low, high: interval of the difference at 1 - LEVEL; None where the test gives none.
         p: two-sided.
-        n: pairs (seeds, or test images).
-        smallest: the smallest p that n pairs could have given.
+        basis: what p rests on, such as ``5 seeds``.
+        smallest: the smallest p that it could have been.
     """
 
     difference: float
     low: float | None
     high: float | None
     p: float
-    n: int
+    basis: str
     smallest: float
 
 
@@ -77,16 +78,11 @@ def paired_over_seeds(first: Values, second: Values, seed: int = 0) -> Compariso
     differences = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
     n = len(differences)
     exact = n <= _MOST_EXACT
-    if exact:
-        signs = np.array(list(product((1, -1), repeat=n)), dtype=float)
-    else:
-        signs = np.random.default_rng(seed).choice((-1.0, 1.0), size=(_RESAMPLES, n))
-        signs[0] = 1
-    means = np.abs(signs @ differences)
+    means = np.abs((_all_signs(n) if exact else _some_signs(n, seed)) @ differences)
     observed = np.abs(differences.sum())
     p = float(np.mean(means >= observed * (1 - 1e-12)))  # sums in another order differ in the last bits
     smallest = 2 / 2**n if exact else 1 / _RESAMPLES
-    return Comparison(float(differences.mean()), None, None, p, n, smallest)
+    return Comparison(float(differences.mean()), None, None, p, f"{n} seed{'s' * (n != 1)}", smallest)
 
 
 def paired_over_images(first: np.ndarray, second: np.ndarray, seed: int = 0) -> Comparison:
@@ -106,7 +102,19 @@ def paired_over_images(first: np.ndarray, second: np.ndarray, seed: int = 0) -> 
     low, high = np.quantile(draws, [LEVEL / 2, 1 - LEVEL / 2])
     tail = min(np.mean(draws <= 0), np.mean(draws >= 0))
     p = float(min(1.0, 2 * max(tail, 1 / _RESAMPLES)))
-    return Comparison(float(differences.mean()), float(low), float(high), p, n, 2 / _RESAMPLES)
+    basis = f"{_RESAMPLES:,} resamples of {n:,} images"
+    return Comparison(float(differences.mean()), float(low), float(high), p, basis, 2 / _RESAMPLES)
+
+
+@cache
+def _all_signs(n: int) -> np.ndarray:
+    return np.array(list(product((1, -1), repeat=n)), dtype=float)
+
+
+def _some_signs(n: int, seed: int) -> np.ndarray:
+    signs = np.random.default_rng(seed).choice((-1.0, 1.0), size=(_RESAMPLES, n))
+    signs[0] = 1
+    return signs
 
 
 def holm(p_values: Values) -> np.ndarray:
@@ -123,14 +131,14 @@ def holm(p_values: Values) -> np.ndarray:
 class Ranking:
     """Methods ranked over data sets (Demsar, JMLR 2006).
 
-    Settings of one data set go up and down together, so each data set counts once, with the mean ranks of its settings.
+    Settings of one data set go up and down together, so a data set counts once: methods are ranked on it by their mean
+    rank over its settings.
 
     Attributes:
-        ranks: average rank by method, 1 is best, ties share the mean of their ranks; best first.
+        ranks: average rank over data sets by method, 1 is best, ties share the mean of their ranks; best first.
         settings: how many settings were ranked.
         datasets: how many data sets they are of.
         p: Friedman's test of equal ranks; None with fewer than three methods or two data sets.
-        pairwise: Nemenyi's p-values, method by method; None where ``p`` is.
         critical_difference: ranks further apart than this differ at LEVEL by Nemenyi's test; None where ``p`` is.
         caveat: what the number of methods or data sets does not support, in one sentence; empty when nothing.
     """
@@ -139,7 +147,6 @@ class Ranking:
     settings: int
     datasets: int
     p: float | None
-    pairwise: pd.DataFrame | None
     critical_difference: float | None
     caveat: str
 
@@ -154,27 +161,21 @@ def rank_methods(scores: pd.DataFrame) -> Ranking:
     from scipy.stats import friedmanchisquare
 
     complete = settled(scores.dropna())
-    by_dataset = complete.rank(axis=1, ascending=False).groupby(level=0, sort=False).mean()
+    by_setting = complete.rank(axis=1, ascending=False)
+    by_dataset = settled(by_setting.groupby(level=0, sort=False).mean()).rank(axis=1)
     ranks = by_dataset.mean().sort_values(kind="stable")
     settings, (n, k) = len(complete), by_dataset.shape
     caveat = _ranking_caveat(n, k)
     if n < 2 or k < 3:
-        return Ranking(ranks, settings, n, None, None, None, caveat)
+        return Ranking(ranks, settings, n, None, None, caveat)
     if (by_dataset.nunique(axis=1) == 1).all():
-        return Ranking(ranks, settings, n, 1.0, None, None, "every method is equal on every data set")
-    from scikit_posthocs import posthoc_nemenyi_friedman
-
+        return Ranking(ranks, settings, n, 1.0, None, "every method is equal on every data set")
     p = float(friedmanchisquare(*(by_dataset[name] for name in by_dataset)).pvalue)
-    pairwise = posthoc_nemenyi_friedman(by_dataset.to_numpy())
-    pairwise.index = pairwise.columns = by_dataset.columns
-    return Ranking(ranks, settings, n, p, pairwise, critical_difference(n, k), caveat)
+    return Ranking(ranks, settings, n, p, critical_difference(n, k), caveat)
 
 
 def critical_difference(datasets: int, methods: int) -> float:
-    """Return Nemenyi's critical difference q_a * sqrt(k (k + 1) / 6 N) for k methods over N data sets at LEVEL.
-
-    Mean ranks of several settings vary less than the single ranks that it is made for, so there it is on the safe side.
-    """
+    """Return Nemenyi's critical difference q_a * sqrt(k (k + 1) / 6 N) for k methods over N data sets at LEVEL."""
     from scipy.stats import studentized_range
 
     q = studentized_range.ppf(1 - LEVEL, methods, np.inf) / np.sqrt(2)

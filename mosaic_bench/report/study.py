@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mosaic_bench.report.frame import headlines, make_frame
@@ -53,6 +54,11 @@ class Study:
     def cells(self) -> pd.DataFrame:
         """One row per cell, its headline in ``value``."""
         return headlines(self.frame, self.report.headline)
+
+    def by_seed(self, numbers: Sequence[int]) -> dict[str, int]:
+        """Return seed -> cell of those among some cells that have their one number."""
+        values = self.cells["value"].to_numpy()
+        return {self.results[n].coordinates.get("seed", ""): n for n in numbers if not np.isnan(values[n])}
 
     @property
     def measured(self) -> str:

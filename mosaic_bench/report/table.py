@@ -16,7 +16,7 @@ from mosaic_bench.report.names import display, in_words
 from mosaic_bench.report.notes import Note, Notes, annotated, most_seeds
 from mosaic_bench.report.privacy import privacy_entries
 from mosaic_bench.report.quantities import finished, keys_of
-from mosaic_bench.report.statistics import FEWEST_FOR_CLAIM, FEWEST_FOR_INTERVAL, settled
+from mosaic_bench.report.statistics import FEWEST_FOR_CLAIM, FEWEST_FOR_INTERVAL
 from mosaic_bench.report.study import Study
 from mosaic_bench.report.variance import variance_entries
 from mosaic_bench.store import State
@@ -114,11 +114,10 @@ def _accuracies(study: Study, layout: Layout, spec: TableSpec) -> dict[Place, En
 
 
 def _marked(layout: Layout, entries: dict[Place, Entry], spec: TableSpec) -> dict[Place, Entry]:
-    """Mark the best means of each contest among those over the most seeds."""
+    """Mark the best means of each contest among those over the most seeds; one alone is not the best of anything."""
     lower_is_better = not spec.shows_headline
     marked = dict(entries)
-    for contest in contests(layout, entries):
-        means = {place: settled(entries[place].mean or 0.0) for place in contest.whole}
+    for means in (contest.eligible for contest in contests(layout, entries) if len(contest.eligible) > 1):
         ranked = sorted(set(means.values()), reverse=not lower_is_better)
         marks = {mean: mark for mean, mark in zip(ranked, ("best", "second"), strict=False) if mark in spec.marks}
         marked |= {place: replace(entries[place], mark=marks.get(mean, "")) for place, mean in means.items()}

@@ -97,7 +97,7 @@ def same(wanted: Any, value: Any) -> bool:
     if wanted == value:
         return True
     if isinstance(wanted, dict):
-        return False
+        return label(wanted) == label(value)
     return any(fnmatch(name, str(wanted)) for name in (label(value), head(label(value))))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path as FilePath
@@ -209,7 +209,7 @@ def _leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 
 
 def _check_report(
-    source: Source, declared: SuiteFile, axes: Mapping[str, list[str]], planned: Iterable[PlannedCell]
+    source: Source, declared: SuiteFile, axes: Mapping[str, list[str]], planned: Sequence[PlannedCell]
 ) -> None:
     """Refuse tables over unknown axes, tables that average over anything but seeds, and a rule without its images."""
     names: set[str] = set()
@@ -220,7 +220,7 @@ def _check_report(
             raise SuiteError(f"{source.where((*path, 'name'))}: two tables are called '{table.name}'; give each a name")
         names.add(table.name)
         _check_places(source, path, table, axes)
-        _check_parameters(source, path, table, declared, axes)
+        _check_parameters(source, path, table, declared, planned)
         if table.headline is not None:
             _check_headline(source, (*path, "headline"), table.headline, [p.cell for p in planned])
     _check_headline(source, ("report", "headline"), report.headline, [p.cell for p in planned])
@@ -246,27 +246,37 @@ def _check_places(source: Source, path: Path, table: TableSpec, axes: Mapping[st
 
 
 def _check_parameters(
-    source: Source, path: Path, table: TableSpec, declared: SuiteFile, axes: Mapping[str, list[str]]
+    source: Source, path: Path, table: TableSpec, declared: SuiteFile, planned: Sequence[PlannedCell]
 ) -> None:
     """Refuse a table over a parameter that an override sets: it is read off labels, which don't show it."""
+    axes = planned[0].coordinates
     for side, names in zip(("rows", "columns"), table.axes(list(axes)), strict=True):
         for name in names:
-            axis, _, parameter = name.rpartition(".")
-            if name in axes or all(_says(label, parameter) for label in axes[axis]):
-                continue
-            for index, override in enumerate(declared.overrides):
-                for key in override.set:
-                    if key.startswith(f"{axis}.") and key.endswith(f".{parameter}"):
-                        written = source.where((*path, side if getattr(table, side) is not None else "preset"))
-                        by = source.where(("overrides", index, "set", key))
-                        raise SuiteError(
-                            f"{written}: {side} of table '{table.name}': '{name}' is set by an override ({by}), which "
-                            f"labels do not show; write it into the values of axis '{axis}'"
-                        )
+            by = None if name in axes else _overriding(declared, planned, name)
+            if by is not None:
+                where = source.where((*path, side if getattr(table, side) is not None else "preset"))
+                raise SuiteError(
+                    f"{where}: {side} of table '{table.name}': '{name}' is set by an override ({source.where(by)}), "
+                    f"which labels do not show; write it into the values of axis '{name.rpartition('.')[0]}'"
+                )
 
 
-def _says(label: str, parameter: str) -> bool:
-    return any(argument.startswith(f"{parameter}=") for argument in arguments(label))
+def _overriding(declared: SuiteFile, planned: Sequence[PlannedCell], name: str) -> Path | None:
+    """Where an override sets a parameter of a cell whose label doesn't say it: what a label says wins."""
+    axis, _, parameter = name.rpartition(".")
+    for index, override in enumerate(declared.overrides):
+        for key, value in override.set.items():
+            leaves = (".".join(map(str, path)) for path, _ in _leaves(value, tuple(key.split("."))))
+            if any(leaf.startswith(f"{axis}.") and leaf.endswith(f".{parameter}") for leaf in leaves) and any(
+                matches(override.when, cell.coordinates) and not _says(cell.coordinates[axis], parameter)
+                for cell in planned
+            ):
+                return ("overrides", index, "set", key)
+    return None
+
+
+def _says(text: str, parameter: str) -> bool:
+    return any(argument.startswith(f"{parameter}=") for argument in arguments(text))
 
 
 def _check_headline(source: Source, path: Path, headline: HeadlineSpec, cells: Sequence[Cell]) -> None:

@@ -22,15 +22,15 @@ def draw_client_classes(study: Study, spec: PlotSpec) -> Iterator[Plot]:
     seen: set[str] = set()
     for column in layout.columns:
         numbers = [number for row in layout.rows for number in layout.places.get((row, column), ())]
-        audits = ((number, found) for number in numbers if (found := _audit(study, number)) is not None)
-        number, audit = next(audits, (0, None))
+        audits = ((cell, found) for cell in numbers if (found := _audit(study, cell)) is not None)
+        cell, audit = next(audits, (0, None))
         if audit is None or repr(audit["table"]) in seen:
             continue
         seen.add(repr(audit["table"]))
         counts = np.asarray(audit["table"])
         clients, classes = counts.shape
         client, label = np.indices(counts.shape)
-        seed = study.results[number].coordinates.get("seed")
+        seed = study.results[cell].coordinates.get("seed")
         name = ", ".join(filter(None, [setting_name(study, column), f"seed {seed}" if seed is not None else ""]))
         yield Plot(
             f"client-classes-{len(seen)}",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from statistics import fmean
+from collections.abc import Iterator
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
@@ -31,51 +30,55 @@ _MOST_LETTERS = 40
 
 def draw_critical_difference(study: Study, spec: PlotSpec) -> Iterator[Plot]:
     """Yield the diagram over the settings in which every method has a number."""
-    scores = scores_by_setting(study)
+    if "algorithm" not in study.axes:
+        raise NotDrawn("ranks need an axis of algorithms")
+    scores, seeds = scores_by_setting(study)
     if scores.shape[1] < 2 or len(scores.dropna()) < 2:
-        raise NotDrawn(study.unmeasured or "ranks need two methods and two settings in which all of them have a number")
+        raise NotDrawn(
+            study.unmeasured or "ranks need two methods and two settings in which all of them have a number of one seed"
+        )
     ranking = rank_methods(scores)
     data = ranking.ranks.rename_axis("algorithm").rename("average rank").reset_index()
     names = [display(label, study.titles) for label in data["algorithm"]]
     listed = ", ".join(f"{name} {rank:.2f}" for name, rank in zip(names, ranking.ranks, strict=True))
     over = f"{ranking.settings} settings of {ranking.datasets} data set{'s' * (ranking.datasets != 1)}"
+    counts = sorted({count for count in seeds if count})
+    n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     yield Plot(
         "critical-difference",
         f"Average ranks over {over}",
-        f"Average ranks over {over}, 1 is best, by {study.measured}: {listed}. {_verdict(ranking)}",
+        f"Average ranks over {over}, 1 is best, by {study.measured} on the seeds that all methods have (n = {n}): "
+        f"{listed}. {_verdict(ranking)}",
         _draw(study, ranking),
         data.assign(algorithm=names),
     )
 
 
-def scores_by_setting(study: Study) -> pd.DataFrame:
+def scores_by_setting(study: Study) -> tuple[pd.DataFrame, list[int]]:
     """Return mean headlines over the seeds that all methods of a setting have.
 
-    One row per setting, its index the data set, and one column per algorithm that has a number anywhere; missing where
-    there is no such seed.
+    Returns:
+        One row per setting, its index the data set, and one column per algorithm that has a number anywhere; missing
+        where there is no such seed. And how many seeds each row is a mean of.
     """
-    layout = by_setting(study)
-    by_seed = {place: _by_seed(study, numbers) for place, numbers in layout.places.items()}
-    ranked = [row for row in layout.rows if any(by_seed.get((row, column)) for column in layout.columns)]
-    rows = []
+    layout, values = by_setting(study), study.cells["value"].to_numpy()
+    cells = {place: study.by_seed(numbers) for place, numbers in layout.places.items()}
+    ranked = [row for row in layout.rows if any(cells.get((row, column)) for column in layout.columns)]
+    rows, counts = [], []
     for column in layout.columns:
-        here = [by_seed.get((row, column), {}) for row in ranked]
-        common = set.intersection(*map(set, here)) if here else set()
-        rows.append([fmean(values[seed] for seed in sorted(common)) if common else np.nan for values in here])
+        here = [cells.get((row, column), {}) for row in ranked]
+        common = sorted(set.intersection(*map(set, here))) if here else []
+        rows.append([values[[by_seed[seed] for seed in common]].mean() if common else np.nan for by_seed in here])
+        counts.append(len(common))
     datasets = [_dataset(study, layout, column) for column in layout.columns]
-    return pd.DataFrame(rows, index=datasets, columns=[label for (label,) in ranked])
-
-
-def _by_seed(study: Study, numbers: Sequence[int]) -> dict[str, float]:
-    values = study.cells["value"].to_numpy()
-    seeds = {study.results[number].coordinates.get("seed", ""): float(values[number]) for number in numbers}
-    return {seed: value for seed, value in seeds.items() if not np.isnan(value)}
+    return pd.DataFrame(rows, index=datasets, columns=[label for (label,) in ranked]), counts
 
 
 def _dataset(study: Study, layout: Layout, column: Label) -> str:
     """The data set of a setting, whatever part of it is taken; a grid without that axis has one."""
     number = next(numbers[0] for (_, here), numbers in layout.places.items() if here == column)
-    return head(study.results[number].coordinates.get("dataset", ""))
+    coordinates = study.results[number].coordinates
+    return head(coordinates.get("dataset") or coordinates.get("dataset.name", ""))
 
 
 def _verdict(ranking: Ranking) -> str:

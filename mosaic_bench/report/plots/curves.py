@@ -63,30 +63,43 @@ def _against(study: Study, metric: str, x: str) -> Iterator[Plot]:
             f"curve-{x}{panels.suffix}",
             f"{in_words(metric)} against {_WORDS[x]}{panels.of_pages}",
             f"Learning curves of {data['algorithm'].nunique()} methods, mean over the seeds that got furthest with a "
-            f"band of one standard deviation. {_best_at_the_end(data)}",
+            f"band of one standard deviation. {_left_out(data)}{_best_at_the_end(data)}",
             panels.figure,
             data[[name for name in columns if (x, name) != ("step", "x")]].rename(columns={"x": x, "mean": metric}),
         )
 
 
 def _points(study: Study, layout: Layout, metric: str, x: str) -> pd.DataFrame:
-    """Return row, column, step, x, mean, std and n: one line per algorithm, setting and step of its furthest runs."""
+    """Return row, column, step, x, mean, std, n and runs: a line per method, setting and step of its furthest runs."""
     place = {number: place for place, numbers in layout.places.items() for number in numbers}
     frame = study.frame[study.frame[metric].notna()]
     values = pd.DataFrame(
         {
             "row": [place[cell][0] for cell in frame["cell"]],
             "column": [place[cell][1] for cell in frame["cell"]],
+            "cell": frame["cell"].to_numpy(),
             "step": frame["step"].to_numpy(),
             "reached": frame.groupby("cell")["step"].transform("max").to_numpy(),
             "x": frame[_COLUMNS[x]].sum(axis=1).to_numpy(),
             "value": frame[metric].to_numpy(),
         }
     )
-    furthest = values.groupby(["row", "column"], sort=False)["step"].transform("max")
-    grouped = values[values["reached"] == furthest].groupby(["row", "column", "step"], sort=False)
-    means = grouped.agg(x=("x", "mean"), mean=("value", "mean"), std=("value", "std"), n=("value", "size"))
+    lines = values.groupby(["row", "column"], sort=False)
+    values["runs"] = lines["cell"].transform("nunique")
+    furthest = values[values["reached"] == lines["step"].transform("max")]
+    grouped = furthest.groupby(["row", "column", "step"], sort=False)
+    means = grouped.agg(
+        x=("x", "mean"), mean=("value", "mean"), std=("value", "std"), n=("value", "size"), runs=("runs", "first")
+    )
     return means.reset_index().sort_values(["row", "column", "step"], kind="stable")
+
+
+def _left_out(data: pd.DataFrame) -> str:
+    """Whose runs ended earlier than others of their line, as those do that diverge: a mean of the rest flatters."""
+    shorter = data[data["n"] < data["runs"]].drop_duplicates(["algorithm", "setting"])
+    missing = (shorter["runs"] - shorter["n"]).groupby(shorter["algorithm"], sort=False).sum()
+    told = ", ".join(f"{name} {count}" for name, count in missing.items())
+    return f"Runs left out because they ended earlier: {told}. " if told else ""
 
 
 def _best_at_the_end(data: pd.DataFrame) -> str:

@@ -98,6 +98,7 @@ def test_a_curve_has_the_same_runs_at_all_its_points(tmp_path: Path) -> None:
     data = one(read_study(made), "curve", ["step"]).data
     assert list(data["acc/server@test"]) == pytest.approx([0.1, 0.2, 0.3])
     assert list(data["n"]) == [1, 1, 1]
+    assert "Runs left out because they ended earlier: FedAvg 1." in one(read_study(made), "curve", ["step"]).description
 
 
 def test_a_mean_of_one_seed_has_no_bar(tmp_path: Path) -> None:
@@ -160,7 +161,10 @@ def test_ranks_leave_out_settings_with_a_gap(study: Study) -> None:
     plot = one(study, "critical_difference")
     assert plot.title == "Average ranks over 3 settings of 1 data set"
     assert list(plot.data["average rank"]) == pytest.approx([1, 2, 3, 4, 5, 6])
-    assert "1 is best, by accuracy of the server on test images: Local 1.00, FedAvg 2.00" in plot.description
+    assert (
+        "1 is best, by accuracy of the server on test images on the seeds that all methods have (n = 3): Local 1.00, "
+        "FedAvg 2.00" in plot.description
+    )
     assert "No test of the ranks. 1 data set: Friedman's test needs two" in plot.description
 
 
@@ -176,6 +180,16 @@ def test_ranks_are_of_the_seeds_that_all_methods_have(tmp_path: Path) -> None:
     plot = one(read_study(write_study(tmp_path / "ranks", axes, accuracy)), "critical_difference")
     assert plot.title == "Average ranks over 3 settings of 2 data sets"
     assert dict(zip(plot.data["algorithm"], plot.data["average rank"], strict=True)) == {"FedDF": 1.0, "FedAvg": 2.0}
+    assert "(n = 1)" in plot.description
+
+
+def test_data_sets_are_no_methods_to_rank_and_may_be_named_alone(tmp_path: Path) -> None:
+    axes = {"dataset": ["mnist", "svhn"], "partition": ["iid", "dirichlet(alpha=1)"], "seed": ["0"]}
+    with pytest.raises(NotDrawn, match="ranks need an axis of algorithms"):
+        one(read_study(write_study(tmp_path / "one", axes, lambda cell: 0.5)), "critical_difference")
+    axes = {"algorithm": ["fedavg", "feddf"], "dataset.name": ["mnist", "svhn"], "seed": ["0"]}
+    plot = one(read_study(write_study(tmp_path / "named", axes, lambda cell: 0.5)), "critical_difference")
+    assert plot.title == "Average ranks over 2 settings of 2 data sets"
 
 
 def test_every_partition_is_shown_once(study: Study) -> None:

@@ -96,7 +96,7 @@ def test_three_seeds_shade_nothing_and_say_why(tmp_path: Path) -> None:
     table = shaded(tmp_path, "seeds", 3)
     assert not any(entry.shaded for entry in table.entries.values())
     assert [note.text for note in table.notes] == [
-        "Nothing is shaded. No shading where it is not supported: 3 comparisons over 3 seeds can never reach 5 %.",
+        "Nothing is shaded. No shading where it is not supported: 3 seeds can never reach 5 %.",
         "n = 3: too few seeds to claim a difference; an exact paired test needs 6.",
     ]
 
@@ -135,7 +135,7 @@ def test_a_method_with_one_seed_is_not_called_as_good_as_the_best(tmp_path: Path
     assert shades(table) == {"fedavg": True, "dense": False, "feddf": False}
     notes = {note.sign: note.text for note in table.notes}
     told = [notes[sign] for sign in table.entries[("dense",), ()].notes]
-    reason = "not compared with the best of its setting: 3 comparisons over 1 seed can never reach 5 %"
+    reason = "not compared with the best of its setting: 1 seed can never reach 5 %"
     assert told == ["failed: no", reason, "n = 1"]
     assert table.entries[("feddf",), ()].notes == ()
 
@@ -158,10 +158,13 @@ def test_power_is_judged_beside_the_other_comparisons(tmp_path: Path) -> None:
 
 
 def test_the_best_is_one_of_those_with_the_most_seeds(tmp_path: Path) -> None:
+    """And a method that has one seed, and could reach no level, takes nothing from the verdicts on the others."""
     values = {"fedavg": [0.5] * 8, "feddf": [0.4] * 8, "dense": [0.45] * 7 + [GONE], "fedgen": [GONE] * 7 + [0.9]}
     table = over_seeds(tmp_path, values)
     assert [table.entry((name,), ()).mark for name in values] == ["best", "second", "", ""]
     assert shades(table) == {"fedavg": True, "feddf": False, "dense": False, "fedgen": False}
+    notes = {note.sign: note.text for note in table.notes}
+    assert [notes[sign] for sign in table.entry(("dense",), ()).notes] == ["failed: no", "n = 7"]
 
 
 def test_methods_without_a_common_seed_are_told_apart_from_worse_ones(tmp_path: Path) -> None:

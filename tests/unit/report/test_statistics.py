@@ -1,11 +1,14 @@
 """Statistics against cases worked by hand, and against scipy's on random ones."""
 
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scikit_posthocs import posthoc_nemenyi_friedman
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
@@ -87,7 +90,7 @@ def test_images_on_which_methods_agree_say_nothing() -> None:
     first = second.copy()
     first[0, 50:60] = True
     compared = paired_over_images(first, second)
-    assert (compared.difference, compared.n) == (pytest.approx(0.1), 100)
+    assert (compared.difference, compared.basis) == (pytest.approx(0.1), "10,000 resamples of 100 images")
     assert compared.p == compared.smallest  # resampling ten of a hundred images never gives a mean of zero
     assert paired_over_images(first, first).p == 1.0
 
@@ -136,14 +139,16 @@ def test_ranks_by_hand_ties_share_and_gaps_leave_a_setting_out() -> None:
 
 
 def test_settings_of_one_data_set_count_once() -> None:
-    """Three settings of x say a, b, c; one of y says c, b, a: (1 + 3) / 2 for a, not (3 · 1 + 3) / 4."""
-    scores = pd.DataFrame([[0.9, 0.8, 0.7]] * 3 + [[0.1, 0.2, 0.3]], index=["x", "x", "x", "y"], columns=list("abc"))
+    """On x the mean ranks are 4/3, 5/3 and 3, so a, b, c; on y c, b, a: (1 + 3) / 2 for a, not (4 + 3) / 4."""
+    scores = pd.DataFrame(
+        [[0.9, 0.8, 0.7], [0.9, 0.8, 0.7], [0.8, 0.9, 0.7], [0.1, 0.2, 0.3]], ["x", "x", "x", "y"], list("abc")
+    )
     ranking = rank_methods(scores)
     assert (ranking.settings, ranking.datasets) == (4, 2)
     assert dict(ranking.ranks) == {"a": 2.0, "b": 2.0, "c": 2.0}
     assert ranking.p == pytest.approx(1.0)
     one = rank_methods(scores.loc[["x"]])
-    assert (one.datasets, one.p, one.critical_difference) == (1, None, None)
+    assert (dict(one.ranks), one.datasets, one.p, one.critical_difference) == ({"a": 1, "b": 2, "c": 3}, 1, None, None)
     assert one.caveat.startswith("1 data set: Friedman's test needs two")
 
 
@@ -160,15 +165,15 @@ def test_the_critical_difference_is_demsars_example() -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(arrays(float, (6, 4), elements=accuracies, unique=True))
-def test_friedman_is_scipys_and_nemenyi_agrees_with_the_critical_difference(scores: np.ndarray) -> None:
+def test_friedman_is_scipys_and_the_critical_difference_agrees_with_nemenyis_test(scores: np.ndarray) -> None:
     ranking = rank_methods(pd.DataFrame(scores, columns=list("abcd")))
     assert ranking.p == pytest.approx(stats.friedmanchisquare(*scores.T).pvalue)
-    assert ranking.pairwise is not None
-    for first in "abcd":
-        for second in "abcd":
-            distance = abs(ranking.ranks[first] - ranking.ranks[second])
-            if first != second and abs(distance - ranking.critical_difference) > 1e-6:
-                assert (ranking.pairwise.loc[first, second] < LEVEL) == (distance > ranking.critical_difference)
+    assert ranking.critical_difference is not None
+    pairwise = posthoc_nemenyi_friedman(scores)
+    for first, second in combinations(range(4), 2):
+        distance = abs(ranking.ranks["abcd"[first]] - ranking.ranks["abcd"[second]])
+        if abs(distance - ranking.critical_difference) > 1e-6:
+            assert (pairwise.loc[first, second] < LEVEL) == (distance > ranking.critical_difference)
 
 
 @pytest.mark.parametrize(("rows", "columns", "reason"), [(5, 2, "needs three"), (1, 4, "needs two")])

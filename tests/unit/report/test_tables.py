@@ -228,6 +228,22 @@ def test_without_methods_the_rows_compete() -> None:
     assert [made.entries[("lr=0.1",), (dataset,)].mark for dataset in ("mnist", "svhn")] == ["best", "second"]
 
 
+def test_data_sets_never_compete_and_one_mean_is_not_the_best() -> None:
+    accuracies = {("mnist", "0.1"): [0.9], ("mnist", "0.2"): [0.8], ("svhn", "0.1"): [0.3], ("svhn", "0.2"): [0.4]}
+    made = table(grid(accuracies, "dataset", "algorithm.params.mu"), rows=["dataset"], columns=["algorithm.params.mu"])
+    assert [[made.entry(row, column).mark for column in made.columns] for row in made.rows] == [
+        ["best", "second"],
+        ["second", "best"],
+    ]
+    alone = table(grid({("fedavg", "0.1"): [0.5], ("fedavg", "0.2"): [0.6]}, "algorithm", "local.lr"))
+    assert [entry.mark for entry in alone.entries.values()] == ["", ""]
+
+
+def test_an_interval_stays_where_accuracies_can_be() -> None:
+    [entry] = table(grid({("fedavg",): [0.97, 1.0, 1.0]}, "algorithm"), spread="interval").entries.values()
+    assert entry.interval == (pytest.approx(0.947, abs=1e-3), 1.0)
+
+
 def test_rows_of_several_levels_are_marked_group_by_group() -> None:
     accuracies = {
         ("fedavg", "mnist"): [0.9],
@@ -274,13 +290,13 @@ def test_rows_name_what_a_bare_number_is_where_no_heading_does() -> None:
 
 def test_a_label_stays_on_its_line_in_markdown() -> None:
     made = table(grid({("two\nlines|a_b",): [0.5]}, "algorithm"), caption="First\n\nthird")
-    assert r"| two lines\|a\_b | **50.0** |" in render_markdown(made).splitlines()
+    assert r"| two lines\|a\_b | 50.0 |" in render_markdown(made).splitlines()
 
 
 def test_a_named_variant_keeps_its_title_and_dagger_in_a_table() -> None:
     made = table(grid({("mosaic/statistics",): [0.5]}, "algorithm"))
     assert Note("", "† departs from the paper it is named after.") in made.notes
-    assert r"Mosaic (statistics)$\dagger$ & \textbf{50.0} \\" in render_latex(made, "s").splitlines()
+    assert r"Mosaic (statistics)$\dagger$ & 50.0 \\" in render_latex(made, "s").splitlines()
 
 
 def test_dotted_axes_of_the_rows_are_no_columns_too() -> None:

@@ -236,5 +236,13 @@ def test_a_table_over_a_parameter_that_an_override_sets(load: Load) -> None:
         "suite.yaml:11: columns of table 'main': 'models.extract' is set by an override (suite.yaml:10), which labels "
         "do not show; write it into the values of axis 'models'"
     )
+    spelled = overridden.replace("models: [mlp, cnn]", "models: [mlp, {arch: cnn, extract: static}]")
+    assert load(spelled + table).cells[-1].cell.models.extract == "static"  # what the grid spells out wins
     assert load(overridden).axes["models"] == ["mlp", "cnn"]
+    as_mapping = (
+        SMALL.replace("dense", "fedprox")
+        + "overrides: [{when: {algorithm: fedprox}, set: {algorithm.params: {mu: 1}}}]\n"
+    )
+    told = fault(load, as_mapping + "report: {tables: [{rows: [algorithm, algorithm.mu]}]}\n")
+    assert told.startswith("suite.yaml:11: rows of table 'main': 'algorithm.mu' is set by an override (suite.yaml:10)")
     assert load(text + table).axes["models"] == ["mlp", "cnn"]

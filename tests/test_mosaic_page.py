@@ -1,6 +1,8 @@
 """docs/mosaic.md gives what the committed cells of ``suites/mosaic.yaml`` hold, place by place."""
 
+from itertools import product
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -15,6 +17,8 @@ TEACHER, DISTILLED, STUDENT, OWN = "teacher", "distilled", "server", "own head"
 SETTINGS = [("fmnist", "alpha=0.01"), ("fmnist", "alpha=0.1"), ("cifar10-small", "alpha=0.1")]
 
 Method = tuple[str, str]  # algorithm and rounds
+Model = tuple[Method, str]
+Cells = dict[Method, list[dict[str, Any]]]  # last evaluated steps, in the order of seeds
 MOSAIC, STATISTICS, GUIDED = ("mosaic", "12"), ("mosaic/statistics", "12"), ("mosaic/guided-rounds", "30")
 FIVE = [
     *([(MOSAIC, model)] for model in (TEACHER, DISTILLED, STUDENT)),
@@ -47,6 +51,33 @@ def test_the_large_tables_are_those_of_the_committed_cells(clients: str, accurac
         ]
 
 
+def test_the_differences_are_those_of_the_committed_cells() -> None:
+    """In points, and the number of seeds that are ahead."""
+    settings = [*product(["5"], SETTINGS), *product(["10"], SETTINGS[:2])]
+    cells = [_last_steps(clients, *setting) for clients, setting in settings]
+    fedavg, head, blocks = ((FEDAVG, "52"), STUDENT), ((HEAD, "52"), STUDENT), ((BLOCKS, "12"), STUDENT)
+    students = [(DISTILLED, head), (STUDENT, head)]
+    compared: list[tuple[Model, Model | None]] = [
+        *(((MOSAIC, model), other) for model, other in [(TEACHER, None), (DISTILLED, fedavg), (STUDENT, fedavg)]),
+        *(((MOSAIC, model), other) for model, other in students),
+        *(((STATISTICS, model), other) for model, other in [(TEACHER, None), (TEACHER, blocks), *students]),
+        *(((GUIDED, model), other) for model, other in [(OWN, fedavg), (STUDENT, head)]),
+        (head, fedavg),
+    ]
+    expected = [[_ahead(here, one, other) for here in cells] for one, other in compared]
+    assert _table("Columns are those of the tables") == expected
+
+
+def _ahead(cells: Cells, one: Model, other: Model | None) -> str:
+    """Mean difference of two models, and in how many seeds the first is ahead; None is the best plain ensemble."""
+    ensembles: list[Model] = [(MOSAIC, f"ensemble{more}") for more in ("", "-weighted", "-logits")]
+    models = [one, *([other] if other else ensembles)]
+    first, *others = ([_value(step, model) for step in cells[method]] for method, model in models)
+    second = max(others, key=fmean)
+    differences = [100 * (ours - theirs) for ours, theirs in zip(first, second, strict=True)]
+    return f"{fmean(differences):.1f} ({sum(each > 0 for each in differences)})".replace("-", "−")
+
+
 def _table(before: str) -> list[list[str]]:
     """Rows of the first table after these words, without headings and row labels."""
     text = (ROOT / "docs" / "mosaic.md").read_text(encoding="utf-8").partition(before)[2]
@@ -54,10 +85,9 @@ def _table(before: str) -> list[list[str]]:
     return [[part.strip() for part in line.strip("|").split("|")][1:] for line in lines[2:]]
 
 
-def _last_steps(clients: str, dataset: str, alpha: str) -> dict[Method, list[dict[str, Any]]]:
-    """Last evaluated steps of a setting's cells, by method, in the order of seeds."""
+def _last_steps(clients: str, dataset: str, alpha: str) -> Cells:
     store = Store(ROOT / "results" / "reference" / "mosaic" / "mosaic")
-    found: dict[Method, list[dict[str, Any]]] = {}
+    found: Cells = {}
     for entry in store.suite()["cells"]:
         at = entry["coordinates"]
         here = at["federation.clients"] == clients and at["dataset"].startswith(dataset)
@@ -68,7 +98,11 @@ def _last_steps(clients: str, dataset: str, alpha: str) -> dict[Method, list[dic
 
 
 def _accuracy(steps: list[dict[str, Any]], model: str) -> Entry:
-    return Entry.of([step["metrics"][f"acc/{model}@test"] for step in steps], "std")
+    return Entry.of([_value(step, model) for step in steps], "std")
+
+
+def _value(step: dict[str, Any], model: str) -> float:
+    return float(step["metrics"][f"acc/{model}@test"])
 
 
 def _written(entry: Entry) -> str:

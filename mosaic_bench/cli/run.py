@@ -20,7 +20,6 @@ from mosaic_bench.cli.tables import write_tables
 from mosaic_bench.engine.rerun import Rerun, forget
 from mosaic_bench.errors import UserError
 from mosaic_bench.store import CellFolder, Store, reporting_a_full_disk
-from mosaic_bench.suite.labels import telling
 
 if TYPE_CHECKING:
     from mosaic_bench.engine.datasets import Datasets
@@ -179,6 +178,8 @@ def _waiting(wanted: Iterable[CellFolder], seconds: Mapping[str, float]) -> list
 
 def _title(job: Job, suite: Suite) -> str:
     """Return what tells a cell from the others of its suite: ``fedavg · dirichlet(alpha=0.1) · seed 0``."""
+    from mosaic_bench.suite.labels import telling
+
     labels = telling(job.coordinates, suite.axes)
     return " · ".join(f"seed {label}" if axis == "seed" else label for axis, label in labels.items())
 

@@ -6,7 +6,6 @@ from io import StringIO
 from typing import Annotated, Any
 
 import typer
-from ruamel.yaml import YAML
 
 from mosaic_bench.cli.options import RESULTS, Results
 from mosaic_bench.cli.output import make_console, make_table, print_table
@@ -45,6 +44,8 @@ def show(
 
 def _as_yaml(value: dict[str, Any]) -> str:
     """Write nested settings the way suite files do, the innermost ones on one line."""
+    from ruamel.yaml import YAML
+
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = None
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel declares no type

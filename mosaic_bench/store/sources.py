@@ -11,7 +11,8 @@ from typing import Any
 
 from mosaic_bench.store.cell_folder import CellFolder, State, Status
 
-_PACKAGE = Path(__file__).parents[1]
+_PACKAGE = Path(__file__).resolve().parents[1]
+_BESIDE = _PACKAGE.parent  # what the files of a cell are named from
 _NUMERIC = ("data", "fed", "models", "engine/bench.py", "engine/evaluate.py")  # what numbers are computed by
 
 
@@ -27,12 +28,12 @@ def shown_state(folder: CellFolder, status: Status | None = None) -> State:
 def sources_changed(folder: CellFolder) -> bool:
     """True for a cell that began, however far it is, with sources that are no longer the present ones."""
     recorded = folder.environment().get("sources", {})
-    files = [_located(name) for name in recorded.get("files", [])]
+    files = [_BESIDE / name for name in recorded.get("files", [])]  # an absolute path stays what it is
     if not files or not all(file.is_file() for file in files):
         return False
     if recorded.get("text") == text_digest(files):
         return False  # nothing to parse
-    return tree_digests(recorded) != tree_digests(describe_sources(files))
+    return recorded.get("harness") != _harness_tree() or recorded.get("algorithm") != source_digest(files)
 
 
 def describe_sources(files: Sequence[Path]) -> dict[str, Any]:
@@ -151,9 +152,4 @@ def _imported(node: ast.AST, file: Path, package: Path) -> Iterable[str]:
 
 def _name(file: Path) -> str:
     """A file's path below the folder that holds the package, so that it is found on other machines; else the whole."""
-    beside = _PACKAGE.parent.resolve()
-    return file.relative_to(beside).as_posix() if file.is_relative_to(beside) else file.as_posix()
-
-
-def _located(name: str) -> Path:
-    return _PACKAGE.parent.resolve() / name  # an absolute path stays what it is
+    return file.relative_to(_BESIDE).as_posix() if file.is_relative_to(_BESIDE) else file.as_posix()

@@ -1,4 +1,7 @@
-"""A grid of 1,500 cells is planned in under 2 s beyond importing torch. Run with `pytest tests/bench -s`."""
+"""A grid of 1,500 cells is planned in under 2 s beyond importing torch. Run with `pytest tests/bench -s`.
+
+The aim is for an idle core; what is asserted are multiples of importing numpy, whatever the machine.
+"""
 
 import subprocess
 import sys
@@ -6,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import seconds_of_numpy
 
 CELLS = 1512
+ALLOWED = 14  # times what importing numpy takes; the aim is some seven
 SUITE = """
 suite: grid
 grid:
@@ -56,4 +61,4 @@ def test_a_grid_of_1500_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, v
         wall, cpu = map(float, ended.stderr.split())
         print(f"{verb} of {CELLS} cells, {attempt}: {wall:.2f} s, of which {cpu:.2f} s of one core, beyond torch")
     assert f"{CELLS} cells" in ended.stdout
-    assert cpu < 4  # the aim is 2 on an idle core; machines of continuous integration are slower
+    assert cpu < ALLOWED * min(seconds_of_numpy() for _ in range(5))

@@ -4,13 +4,11 @@ import json
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from calls import Call
-from runs import COMMAND
 from support import forget_plugin
 
 from mosaic_bench import __version__
@@ -197,18 +195,6 @@ def test_verbs_that_read_results_never_import_torch(tiny: Tiny, store: Store, ve
     command = [sys.executable, "-c", WATCH, verb, *map(str, options)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stderr) == (0, "set()\n")
-
-
-@pytest.mark.parametrize("verb", ["--help", "status"])
-def test_reading_verbs_answer_at_once(tiny: Tiny, verb: str) -> None:
-    options = [] if verb == "--help" else [str(tiny[0]), "--results", str(tiny[1])]
-    walls = []
-    for _ in range(2):  # the better of two: the machine may be busy with other tests
-        began = time.perf_counter()
-        subprocess.run([*COMMAND, verb, *options], capture_output=True, check=True)
-        walls.append(time.perf_counter() - began)
-    print(f"{verb}: {min(walls):.2f} s")
-    assert min(walls) < 2
 
 
 def test_numbers_on_disk_are_those_in_the_table(tiny: Tiny, store: Store) -> None:

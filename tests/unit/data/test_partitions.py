@@ -82,14 +82,14 @@ def test_every_image_goes_to_one_client_and_no_client_is_short_or_the_error_is_c
     partition = parse_partition({name: {**params, "min_size": min_size}})
     rng = np.random.RandomState(seed)
     labels = rng.randint(0, classes, size)
-    started = time.perf_counter()
+    started = time.process_time()
     try:
         parts = partition.split(labels, clients, classes, rng)
     except DataError:
         assert clients * min_size > size or name in ("classes_per_client", "shards")
         return
     finally:
-        assert time.perf_counter() - started < 2
+        assert time.process_time() - started < 2
     np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(size))
     assert len(parts) == clients
     assert min(map(len, parts)) >= min_size
@@ -109,10 +109,10 @@ def test_shares_that_underflow_go_to_one_open_client(open_clients: int) -> None:
 @pytest.mark.parametrize("alpha", [1e-3, 0.01, 1.0, 1e3])
 @pytest.mark.parametrize("scheme", ["capped", "plain"])
 def test_a_thousand_clients_on_a_full_data_set_are_served_within_two_seconds(alpha: float, scheme: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     found = table({"dirichlet": {"alpha": alpha, "scheme": scheme}}, LABELS, 1000, 10, seed=0)
     assert found.sum(axis=1).min() >= 10
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 @pytest.mark.parametrize("spec", ["iid", {"dirichlet": {"alpha": 0.1}}, {"quantity": {"alpha": 0.5}}, "shards"])

@@ -1,4 +1,4 @@
-"""docs/mosaic.md gives what the committed cells of ``suites/mosaic.yaml`` hold, place by place."""
+"""docs/mosaic.md gives what the committed cells of its suites hold, place by place."""
 
 from itertools import product
 from pathlib import Path
@@ -68,6 +68,18 @@ def test_the_differences_are_those_of_the_committed_cells() -> None:
     assert _table("Columns are those of the tables") == expected
 
 
+def test_the_table_of_the_fusion_is_that_of_the_committed_cells() -> None:
+    cells = [_last_steps("5", *setting, suite="mosaic_fusion") for setting in SETTINGS]
+    default, longer, oracle = (
+        (method, "9") for method in ("mosaic", "mosaic(prototypes_per_class=40, meta_epochs=240)", "mosaic/real-labels")
+    )
+    assert all(len(here[method]) == 5 for here in cells for method in (default, longer, oracle))
+    assert _table("What the fusion lacks, on fresh seeds") == [
+        *([_written(_accuracy(here[method], TEACHER)) for here in cells] for method in (default, longer, oracle)),
+        *([_ahead(here, (one, TEACHER), (default, TEACHER)) for here in cells] for one in (longer, oracle)),
+    ]
+
+
 def _ahead(cells: Cells, one: Model, other: Model | None) -> str:
     """Mean difference of two models, and in how many seeds the first is ahead; None is the best plain ensemble."""
     ensembles: list[Model] = [(MOSAIC, f"ensemble{more}") for more in ("", "-weighted", "-logits")]
@@ -85,8 +97,8 @@ def _table(before: str) -> list[list[str]]:
     return [[part.strip() for part in line.strip("|").split("|")][1:] for line in lines[2:]]
 
 
-def _last_steps(clients: str, dataset: str, alpha: str) -> Cells:
-    store = Store(ROOT / "results" / "reference" / "mosaic" / "mosaic")
+def _last_steps(clients: str, dataset: str, alpha: str, suite: str = "mosaic") -> Cells:
+    store = Store(ROOT / "results" / "reference" / "mosaic" / suite)
     found: Cells = {}
     for entry in store.suite()["cells"]:
         at = entry["coordinates"]

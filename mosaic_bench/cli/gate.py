@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from mosaic_bench.cli.options import RESULTS, Data, Finished, Only, Plugin
-from mosaic_bench.cli.output import make_console, print_rows
+from mosaic_bench.cli.output import amount_of_cells, make_console, print_rows
 from mosaic_bench.cli.run import Isolation, run
 from mosaic_bench.cli.stores import find_store, is_suite_file
 from mosaic_bench.errors import UserError
@@ -164,7 +164,9 @@ def _print(console: Console, title: str, found: Sequence[Drift]) -> None:
             console.print(f"{drift.cell}: and {len(drift.changes) - _SENTENCES} more")
     failed = sum(drift.fails for drift in found)
     gains = sum(drift.verdict == "gain" for drift in found)
-    console.print(f"{len(found)} cells: {failed} failed, {gains} only gained, {len(found) - failed - gains} the same")
+    console.print(
+        f"{amount_of_cells(len(found))}: {failed} failed, {gains} only gained, {len(found) - failed - gains} the same"
+    )
 
 
 def _row(drift: Drift) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mosaic_bench.cli.output import make_console
+from mosaic_bench.cli.output import amount_of_cells, make_console
 from mosaic_bench.store import Store
 
 
@@ -27,7 +27,7 @@ def merge(
     Store(first).suite()  # a mistyped folder is no new one
     done = merge_stores(Store(target), [Store(source) for source in sources])
     console = make_console()
-    console.print(f"{target}: {done.copied} cells copied, {done.kept} kept")
+    console.print(f"{target}: {amount_of_cells(done.copied)} copied, {done.kept} kept")
     for sentence in [*done.running, *done.environments]:
         console.print(sentence)
     for sentence in done.conflicts:

@@ -58,6 +58,11 @@ def duration(seconds: float) -> str:
     return f"{seconds / 86_400:.1f} d"
 
 
+def amount_of_cells(number: int) -> str:
+    """``1 cell``, ``8 cells``."""
+    return f"{number} cell{'' if number == 1 else 's'}"
+
+
 def amount_of_bytes(number: float) -> str:
     """``8 kB``, ``3.4 MB``: decimal units."""
     for unit in ("B", "kB", "MB", "GB"):

@@ -9,7 +9,7 @@ import typer
 
 from mosaic_bench.cli.loading import load_jobs, missing_data
 from mosaic_bench.cli.options import RESULTS, Data, Devices, Only, Plugin, Results, Set, SuiteFile
-from mosaic_bench.cli.output import amount_of_bytes, duration, make_console, print_rows
+from mosaic_bench.cli.output import amount_of_bytes, amount_of_cells, duration, make_console, print_rows
 from mosaic_bench.errors import UserError
 from mosaic_bench.store import Status, Store, shown_state
 
@@ -59,7 +59,7 @@ def plan(
     entries = [(job, None if job.missing else store.cell(job.key(datasets))) for job in wanted]
     states = [None if folder is None else folder.status() for _, folder in entries]
     console = make_console()
-    console.print(f"{loaded.title}: {len(wanted)} cells")
+    console.print(f"{loaded.title}: {amount_of_cells(len(wanted))}")
     forecast = Forecast(datasets, found[0], loaded.run.threads)
     if speed is None and calibrate is not False:
         forecast.calibrate(entries, _UNLIMITED if calibrate else _AFFORDABLE, console.print)
@@ -98,7 +98,7 @@ def _summary(
     kept = sum(cost.disk for cost in costs)
     checkpoints = sum(sorted((cost.checkpoint for cost, _ in todo), reverse=True)[:workers])
     lines = [
-        f"to do: {len(todo)} cells, {hours:,.{0 if hours >= 10 else 2}f} {unit}-hours; "
+        f"to do: {amount_of_cells(len(todo))}, {hours:,.{0 if hours >= 10 else 2}f} {unit}-hours; "
         f"about {duration(makespan(seconds, workers))} with {workers} at a time",
         f"on disk: {amount_of_bytes(kept)} when all is done, {amount_of_bytes(checkpoints)} of checkpoints meanwhile",
     ]

@@ -12,7 +12,7 @@ import typer
 from mosaic_bench.cli.expectations import expected_seconds
 from mosaic_bench.cli.loading import load_jobs, missing_data
 from mosaic_bench.cli.options import RESULTS, Data, Devices, Only, Plugin, Results, Set, SuiteFile
-from mosaic_bench.cli.output import make_console
+from mosaic_bench.cli.output import amount_of_cells, make_console
 from mosaic_bench.cli.precision import bf16_warning
 from mosaic_bench.cli.progress import RunProgress
 from mosaic_bench.cli.reproduce import rerun_options
@@ -81,7 +81,7 @@ def run(
         if rerun is not None:
             forget(wanted, rerun)
     waiting = _waiting(wanted, seconds)
-    console.print(f"{loaded.title}: {len(wanted)} cells, {len(wanted) - len(waiting)} done already")
+    console.print(f"{loaded.title}: {amount_of_cells(len(wanted))}, {len(wanted) - len(waiting)} done already")
     if backend == "local" and (slow := bf16_warning((wanted[each].cell.local.precision for each in waiting), here[0])):
         console.print(slow)
     titles = {folder.key: _title(wanted[folder], loaded) for folder in waiting}

@@ -322,7 +322,7 @@ def test_a_done_cell_whose_steps_are_damaged_is_rebuilt_to_the_same_numbers(
     for content in (b"garbage", file.read_bytes()[:-40], None):
         file.unlink() if content is None else file.write_bytes(content)
         ended = call("run", suite, "--results", tmp_path)
-        assert (ended.code, "1 cells, 0 done already" in ended.out) == (0, True), ended.out
+        assert (ended.code, "1 cell, 0 done already" in ended.out) == (0, True), ended.out
         assert cell.status() == Status(State.DONE, 3, 3, correct=["server"], images=60)
         assert (exact(cell.steps()), cell.read_correct()) == (whole, right)
 

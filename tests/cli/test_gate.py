@@ -57,7 +57,7 @@ def test_code_that_is_the_same_passes(gate: Callable[..., Ended], real_data: Any
         real_data("fmnist")
     ended = gate(suite, only)
     assert ended.code == 0, ended.out + ended.err
-    assert ended.out.splitlines()[-1] == "1 cells: 0 failed, 0 only gained, 1 the same"
+    assert ended.out.splitlines()[-1] == "1 cell: 0 failed, 0 only gained, 1 the same"
 
 
 # -- six mistakes -----------------------------------------------------------------------------------------------------
